@@ -4,7 +4,7 @@
 //! only this room speaks HTTP to endpoints; a courier belongs to one thread's runtime.
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `spelling`,
-//! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `race`, `sockets`), until when (`deadline`), what its end means (`head`,
+//! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `race`, `this_host`, `sockets`), until when (`deadline`), what its end means (`head`,
 //! `recorded_stream`, `response`, `echo`, `certificate`, `classify`), and whose fault that is (`outage`, `canary`,
 //! `clock_check`).
 
@@ -18,6 +18,7 @@ mod family;
 mod pool;
 mod connection;
 mod race;
+mod this_host;
 mod sockets;
 mod deadline;
 mod echo;

@@ -4,20 +4,39 @@ use std::io::{IsTerminal, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Text from elsewhere, without what would move a terminal's cursor.
+use crate::workspace::pasted::steers;
+
+/// Text from elsewhere, with what would move a terminal's cursor or reorder the line escaped.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|char| show(char, &mut shown));
+    shown
 }
 
-/// The first `max` characters of a text from elsewhere, on one line. A mark of direction would reorder the
-/// rest of that line, so it is shown escaped, as control characters are.
+fn show(char: char, shown: &mut String) {
+    if steers(char) { shown.extend(char.escape_default()) } else { shown.push(char) }
+}
+
+/// The same JSON, with what in its strings would steer a terminal escaped. What JSON itself escapes of ASCII stays as it is:
+/// outside of strings it is white space.
+pub(super) fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for char in json.chars() {
+        if !steers(char) || char < '\u{7f}' {
+            shown.push(char);
+        } else {
+            shown += &format!("\\u{:04x}", u32::from(char));
+        }
+    }
+    shown
+}
+
+/// The first `max` characters of a text from elsewhere, on one line.
 pub(super) fn beginning(text: &str, max: usize) -> String {
     let mut shown = String::new();
     let mut chars = text.chars();
     for char in chars.by_ref().take(max) {
-        let steers = char.is_control()
-            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers { shown.extend(char.escape_default()) } else { shown.push(char) }
+        show(char, &mut shown);
     }
     if chars.next().is_some() {
         shown.push('…');
@@ -44,5 +63,27 @@ mod tests {
     #[test]
     fn text_from_elsewhere_cannot_move_the_cursor_and_keeps_its_letters() {
         assert_eq!(printable("é\u{1b}[2J\n"), "é\\u{1b}[2J\\n");
+        assert_eq!(
+            printable("a\u{9b}2J\u{202e}b\u{61c}\u{2028}\u{2029}"),
+            "a\\u{9b}2J\\u{202e}b\\u{61c}\\u{2028}\\u{2029}"
+        );
+        assert_eq!(beginning("\u{61c}a\u{9b}bc", 3), "\\u{61c}a\\u{9b}…");
+    }
+
+    #[test]
+    fn json_stays_what_it_was_and_cannot_steer_a_terminal() {
+        let text = "é\u{1b}\u{7f}\u{9b}2J\u{202e}\u{61c}\u{2028}\n\\ 👩\u{200d}🚀";
+        let json = serde_json::json!({ text: [text] });
+        for written in [format!("{json}"), format!("{json:#}")] {
+            let shown = printable_json(&written);
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json);
+            assert!(!shown.chars().any(|c| steers(c) && c != '\n'), "{shown}");
+            assert!(
+                shown.contains("é")
+                    && shown.contains("\\u009b2J\\u202e\\u061c\\u2028")
+                    && shown.contains("👩\u{200d}🚀"),
+                "{shown}"
+            );
+        }
     }
 }

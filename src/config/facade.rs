@@ -28,6 +28,8 @@ pub const REQUESTS_PER_WORKSPACE_AT_ONCE: usize = 256;
 pub const STRANGER_REQUESTS_AT_ONCE: usize = 64;
 /// Connections on which a valid token was shown, at a time; on further ones callers count as strangers.
 pub const CONNECTIONS_MAX: usize = 3_072;
+/// Of these, those of one workspace's tokens and sessions.
+pub const CONNECTIONS_PER_WORKSPACE_MAX: usize = 512;
 /// Connections on which none was shown yet; for a further one the oldest is closed.
 pub const STRANGER_CONNECTIONS_MAX: usize = 1_024;
 const _: () = assert!(CONNECTIONS_MAX + STRANGER_CONNECTIONS_MAX == FACADE_CONNECTIONS_MAX);
@@ -122,7 +124,7 @@ pub const WORKSPACES_SHOWN: usize = 25;
 /// Shards that are listed with what they owe: those whose oldest message has waited longest.
 pub const OWING_SHARDS_SHOWN: usize = 16;
 /// How long the page waits to be told whether its session was ended; then it is shown as long as the session is valid, for it
-/// is needed most while the store is away.
+/// is needed most while the store is away. A form that changes something waits for the store and is refused without it.
 pub const OPERATOR_SESSION_WAIT: Duration = Duration::from_millis(500);
 /// How long one part of the page waits for the store; a part that got no answer says so, the others are shown.
 pub const OVERVIEW_WAIT: Duration = Duration::from_secs(2);

@@ -30,6 +30,7 @@ use super::race::{self, PreferredAddress};
 use super::recorded_stream::RecordedStream;
 use super::resolve::Resolver;
 use super::sockets::{Socket, Sockets};
+use super::this_host;
 use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX};
 
 /// Makes connections.
@@ -171,7 +172,12 @@ impl EndpointConnector {
         let addresses = race::in_turn(addresses, dial.preferred.get(Instant::now()));
         let first = addresses.first().map(SocketAddr::ip);
         let places = (dial.place, || dial.places.try_take());
-        let raced = race::race(addresses, places, dial.deadline, race::open).await;
+        let open = |address| async move {
+            let tcp = race::open(address).await?;
+            this_host::check(&self.resolver.guard, to.host().unwrap_or_default(), &tcp)?;
+            Ok(tcp)
+        };
+        let raced = race::race(addresses, places, dial.deadline, open).await;
         let (tcp, place) = raced.map_err(|error| ExchangeError::Connect(error.into()))?;
         let won = tcp.peer_addr();
         reached();

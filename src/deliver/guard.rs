@@ -48,6 +48,9 @@ pub enum Barrier {
     /// The operator closed it.
     #[error("the operator has closed to webhooks (--deny-net); use another one")]
     Denied,
+    /// A connection to it was one to this machine ([`super::this_host`]).
+    #[error("is this machine's own; use another one or have the operator allow it (--allow-net)")]
+    ThisMachine,
 }
 
 /// The text is no URL that a webhook may have.
@@ -201,6 +204,11 @@ impl Guard {
             }
         }
         judged
+    }
+
+    /// Whether the operator let `address` through by name.
+    pub(super) fn allows(&self, address: SocketAddr) -> bool {
+        self.rules.allow.iter().any(|allowed| allowed.contains(address))
     }
 
     /// Checks the host of `url` if it is a literal address; a name passes.

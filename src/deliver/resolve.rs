@@ -48,7 +48,7 @@ pub(super) struct CannotAsk(Arc<io::Error>);
 /// Resolves as the system does; a name that is asked for several times at once is asked once.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    guard: Guard,
+    pub(super) guard: Guard,
     lookups: Arc<Lookups>,
     under_way: Mutex<HashMap<String, WeakShared<Lookup>>>,
 }

@@ -1,21 +1,24 @@
 //! The open connections: how many there may be, and which goes first.
 //!
-//! A connection is a *stranger's* until a valid token was shown on it. Strangers have so many connections; a
+//! A connection is a *stranger's* until a token was shown on it that opens something. Strangers have so many connections; a
 //! further one is taken in and the oldest of them closed, so that who holds connections open keeps nobody
 //! out. Addresses are not told apart: many callers share a proxy's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::http::Extensions;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
-use crate::config::CONNECTIONS_MAX;
+use super::shares::{Share, Shares};
+use crate::config::{CONNECTIONS_MAX, CONNECTIONS_PER_WORKSPACE_MAX};
+use crate::message::WorkspaceId;
 
 /// All connections.
 pub(super) struct Connections {
     /// Places of connections on which a valid token was shown.
-    known: Arc<Semaphore>,
+    known: Shares,
     strangers: Mutex<Strangers>,
     strangers_max: usize,
 }
@@ -28,9 +31,10 @@ struct Strangers {
 }
 
 impl Connections {
-    /// Known ones get three times the places of strangers, up to [`CONNECTIONS_MAX`].
+    /// Known ones get three times the places of strangers, up to [`CONNECTIONS_MAX`]; a workspace never more than half of them.
     pub(super) fn new(strangers_max: usize) -> Arc<Self> {
-        let known = Arc::new(Semaphore::new((3 * strangers_max).min(CONNECTIONS_MAX)));
+        let known_max = (3 * strangers_max).min(CONNECTIONS_MAX);
+        let known = Shares::new(known_max, CONNECTIONS_PER_WORKSPACE_MAX.min(known_max / 2));
         Arc::new(Self { known, strangers: Mutex::default(), strangers_max })
     }
 
@@ -72,7 +76,7 @@ struct CountedConnection {
 
 enum Standing {
     Stranger,
-    Known(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
+    Known(#[expect(dead_code, reason = "held, not read")] Share),
     Ended,
 }
 
@@ -80,16 +84,23 @@ enum Standing {
 #[derive(Clone)]
 pub(super) struct ConnectionHandle(Arc<CountedConnection>);
 
+/// The request that came with `extensions` showed a token that the store knows of no end of, of a workspace or of the operator.
+pub(super) fn prove(extensions: &Extensions, workspace: Option<&WorkspaceId>) {
+    if let Some(connection) = extensions.get::<ConnectionHandle>() {
+        connection.prove(workspace);
+    }
+}
+
 impl ConnectionHandle {
-    /// A valid token was shown: from now on no stranger takes its place. Where all places of known
-    /// connections are taken it stays as it is.
-    pub(super) fn prove(&self) {
+    /// From now on no stranger takes its place. Where the workspace has its part of the places of known connections, or all
+    /// are taken, it stays as it is.
+    fn prove(&self, workspace: Option<&WorkspaceId>) {
         let connection = &self.0;
         let mut standing = connection.standing.lock();
         if matches!(*standing, Standing::Stranger)
-            && let Ok(permit) = Arc::clone(&connection.all.known).try_acquire_owned()
+            && let Ok(share) = connection.all.known.try_take(workspace, 1)
         {
-            *standing = Standing::Known(permit);
+            *standing = Standing::Known(share);
             connection.all.strangers.lock().open.remove(&connection.number);
         }
     }

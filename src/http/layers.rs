@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -23,7 +24,7 @@ use crate::message::WorkspaceId;
 pub(super) async fn admit(State(state): State<Arc<FacadeState>>, request: Request, next: Next) -> Response {
     let named = workspace_in(request.uri().path());
     let shown = state.facade.access.shown_by(request.headers(), named.as_ref(), (state.facade.clock)());
-    let place = match state.places.take(&shown, request.extensions()) {
+    let place = match state.places.take(&shown) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
@@ -70,6 +71,9 @@ pub(super) async fn harden(State(origin): State<PublicOrigin>, request: Request,
     let mut response = if head_bytes(&request) > REQUEST_HEAD_MAX {
         let detail = format!("send at most {REQUEST_HEAD_MAX} bytes of path and headers");
         Problem::new(ProblemKind::HeadTooLarge, detail).into_response()
+    } else if !names_its_host(&request) {
+        let detail = "send one Host header with this service's name or address, as HTTP/1.1 asks";
+        Problem::new(ProblemKind::InvalidHost, detail).into_response()
     } else {
         next.run(request).await
     };
@@ -90,6 +94,19 @@ pub(super) async fn harden(State(origin): State<PublicOrigin>, request: Request,
         set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     }
     response
+}
+
+/// Whether a request has the one `Host` that HTTP/1.1 asks for (RFC 9112 section 3.2): of others the next server on the way
+/// may read another one than we. Probes are answered in any case: those of balancers often send none, and one that fails
+/// after an upgrade takes a whole service away.
+fn names_its_host(request: &Request) -> bool {
+    if request.version() != Version::HTTP_11 || matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return true;
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    host.is_empty() || authority.is_some_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// The path and the header lines, as they stood on the wire.

@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::http::Extensions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::shown::Shown;
-use super::connections::ConnectionHandle;
 use super::problem::{Problem, ProblemKind};
 use super::shares::{NoShare, Share, Shares};
 use crate::config::{REQUESTS_AT_ONCE, REQUESTS_PER_WORKSPACE_AT_ONCE, STRANGER_REQUESTS_AT_ONCE};
@@ -32,8 +30,8 @@ impl RequestPlaces {
         }
     }
 
-    /// A place for who shows `shown`. A valid token proves the connection that came with it, too.
-    pub(super) fn take(&self, shown: &Shown, request: &Extensions) -> Result<Place, Problem> {
+    /// A place for who shows `shown`.
+    pub(super) fn take(&self, shown: &Shown) -> Result<Place, Problem> {
         let workspace = match shown {
             Shown::Nothing => {
                 let place = Arc::clone(&self.strangers).try_acquire_owned();
@@ -42,9 +40,6 @@ impl RequestPlaces {
             Shown::Admin => None,
             Shown::Workspace(workspace) => Some(workspace),
         };
-        if let Some(connection) = request.get::<ConnectionHandle>() {
-            connection.prove();
-        }
         self.known.try_take(workspace, 1).map(Place::Known).map_err(|taken| match taken {
             NoShare::ByNode => overloaded("too many requests are being answered"),
             NoShare::ByWorkspace => overloaded("too many requests of this workspace are being answered"),

@@ -41,6 +41,8 @@ pub(super) enum ProblemKind {
     NotDeclaredJson,
     /// The body is not declared as a form.
     NotDeclaredForm,
+    /// The request names no host, or several.
+    InvalidHost,
     /// The request's head is larger than one may be.
     HeadTooLarge,
     /// The body is larger than a message may be.
@@ -132,6 +134,7 @@ impl ProblemKind {
                 "The body is not declared as a form",
                 None,
             ),
+            Self::InvalidHost => (StatusCode::BAD_REQUEST, "invalid-host", "Not one Host header", None),
             Self::HeadTooLarge => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large", None)
             }

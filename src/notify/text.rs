@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::workspace::Time;
+use crate::workspace::pasted::steers;
 
 /// `text` on one line and at most `max` characters long: what is cut off leaves an ellipsis, control
-/// characters and runs of white space become one space. So nothing can start a line of its own.
+/// characters, marks of direction and runs of white space become one space. So nothing can start a line of its own, or
+/// reorder one of ours.
 pub(super) fn one_line(text: &str, max: usize) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text.split(|c: char| c.is_whitespace() || steers(c)).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");
     if line.chars().nth(max).is_none() {
         return line;
@@ -52,6 +54,7 @@ mod tests {
     #[test]
     fn a_text_of_several_lines_becomes_one_line() {
         assert_eq!(one_line("  a\r\n.\r\nb\u{0}\tc \u{2028}d ", 100), "a . b c d");
+        assert_eq!(one_line("\u{202e}moc.\u{9b}\u{61c}live\u{2069} 👩\u{200d}🚀", 100), "moc. live 👩\u{200d}🚀");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::pasted::{PastedCharacter, first, first_unseen, trimmed, without_end_s
 
 /// Bytes of an address at most (RFC 3696, erratum 1690), its domain in A-labels.
 pub const ADDRESS_BYTES_MAX: usize = 254;
+/// Bytes of what is typed that are read at most: of an address that fits, in its longest spelling, with a name around it.
+const TYPED_BYTES_MAX: usize = 4096;
 /// Bytes of what stands before the `@` at most (RFC 5321 section 4.5.3.1.1).
 const LOCAL_BYTES_MAX: usize = 64;
 /// Bytes of a label of the domain at most (RFC 1035 section 2.3.4).
@@ -71,7 +73,11 @@ pub enum InvalidAddress {
 /// # Errors
 /// The first rule that it breaks.
 pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
-    let text = out_of_link(out_of_brackets(without_end_sign(trimmed(typed)))?)?;
+    let typed = trimmed(typed);
+    if typed.len() > TYPED_BYTES_MAX {
+        return Err(InvalidAddress::TooLong);
+    }
+    let text = out_of_link(out_of_brackets(without_end_sign(typed))?)?;
     if text.is_empty() {
         return Err(InvalidAddress::Empty);
     }
@@ -265,6 +271,11 @@ mod tests {
             let error = checked(text).expect_err(text).to_string();
             assert!(error.contains(said), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_far_too_long_is_not_read_for_what_else_is_wrong() {
+        assert_eq!(checked(&format!("a @{}", "b\u{fc}.".repeat(2_000))), Err(InvalidAddress::TooLong));
     }
 
     #[test]

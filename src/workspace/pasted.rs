@@ -42,6 +42,16 @@ fn is_unseen(c: char) -> bool {
         || (!c.is_ascii() && (matches!(c, '\u{2800}' | '\u{fffc}') || ignorable() || format()))
 }
 
+/// Whether a character moves what is shown around it: control characters, those that end a line or a paragraph, and marks of
+/// direction (Unicode, annex 9).
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 /// A character of a text and its place, as the middle of a sentence: `U+200B (zero width space) as character 24`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PastedCharacter {

@@ -40,6 +40,12 @@ async fn the_log_is_printed_newest_last_and_whole_as_json() {
     let log: Value = serde_json::from_str(&printed(&attempts(&["--json"]))).unwrap();
     assert_eq!(log, Value::from(api.log("acme").await));
 
+    api.publish("acme", &message("+1", "m-3\u{9b}2J\u{202e}")).await.unwrap().ok();
+    until("all are logged", async || api.log("acme").await.len() == 3).await;
+    let json = printed(&attempts(&["--json"]));
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), Value::from(api.log("acme").await));
+    assert!(json.contains(r"m-3\u009b2J\u202e") && !json.contains(['\u{9b}', '\u{202e}']), "{json}");
+
     let coloured = outbound(&["attempts", "acme", "--server", &server])
         .envs([("OUTBOUND_ADMIN_TOKEN", TOKEN), ("CLICOLOR_FORCE", "1")])
         .output()

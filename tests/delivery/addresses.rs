@@ -1,5 +1,12 @@
 //! Where an attempt may go.
 
+use std::fs;
+
+use support::dns::DnsServer;
+use support::endpoint::Receiver;
+use support::namespace::{apart, ip};
+
+use crate::names::source;
 use crate::*;
 
 #[tokio::test]
@@ -127,4 +134,35 @@ async fn without_a_readable_secret_nothing_is_sent() {
     let sentence = "the request cannot be signed: a signing secret is whsec_ followed by the Base64 of 24 to 64 bytes";
     assert_eq!(report, PostResult::Unable(sentence.to_owned()));
     assert_eq!(endpoint.seen().connections, 0);
+}
+
+/// This machine has two public addresses; what listens on them is behind no firewall for whoever connects from here.
+#[test]
+fn a_public_address_of_this_machine_itself_gets_nothing() {
+    apart("addresses::a_public_address_of_this_machine_itself_gets_nothing", async {
+        for address in ["8.8.8.1/24", "8.8.8.2/24"] {
+            ip(&format!("address add {address} dev lo"));
+        }
+        let (receiver, dns) = (Receiver::start_everywhere(), DnsServer::start());
+        let port = receiver.address.port();
+        fs::write(dns.hosts(), "8.8.8.1 crm.example\n8.8.8.2 crm.example\n127.0.0.1 crm.example\n").unwrap();
+        let named = |allow: &[&str]| {
+            let egress = Egress { names: source(&dns), ..Egress::default() };
+            Courier::new(&CourierOptions { egress, ..options(allow) }).unwrap()
+        };
+        let barred = named(&[]);
+        for host in ["8.8.8.1", "8.8.8.2", "crm.example"] {
+            let done = attempt(&barred, &format!("http://{host}:{port}/acme")).await;
+            let sentence = format!(
+                "{host} leads to an address that is this machine's own; use another one or have the operator allow it \
+                 (--allow-net)"
+            );
+            assert_failed(&done, ErrorKind::ForbiddenAddress, &sentence);
+        }
+        assert_eq!(receiver.count(), 0);
+        for (allow, host) in [("8.8.8.1", "8.8.8.1"), ("8.8.8.0/24", "8.8.8.2"), ("127.0.0.1", "crm.example")] {
+            assert!(delivered(&attempt(&named(&[allow]), &format!("http://{host}:{port}/acme")).await), "{allow}");
+        }
+        assert_eq!(receiver.count(), 3);
+    });
 }

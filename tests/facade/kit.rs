@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, SendTestMail, TokenKey, router};
 use outbound::journal::port::{
@@ -35,6 +35,8 @@ pub(crate) const NOW: Time = Time::from_unix_ms(1_769_860_800_000);
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// What signs its workspace tokens.
 pub(crate) const TOKEN_KEY: [u8; 32] = [7; 32];
+/// What every request names.
+const HOST: &str = "localhost";
 pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(15);
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -395,6 +397,7 @@ impl Reply {
 /// A request with the admin token and, if it has a body, the JSON content type.
 pub(crate) fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     let builder = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+    let builder = builder.header(header::HOST, HOST);
     let builder = if body.is_empty() { builder } else { builder.header(header::CONTENT_TYPE, "application/json") };
     builder.body(Body::from(body.to_owned())).unwrap()
 }
@@ -418,7 +421,8 @@ pub(crate) async fn description() -> &'static Description {
     DESCRIPTION.get_or_init(|| Description(reply.json()))
 }
 
-async fn send(router: &Router, request: Request<Body>) -> Reply {
+async fn send(router: &Router, mut request: Request<Body>) -> Reply {
+    request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static(HOST));
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();

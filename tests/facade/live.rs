@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use futures_util::StreamExt;
-use outbound::config::STRANGER_CONNECTIONS_MAX;
+use outbound::config::{LIVE_STREAMS_MAX, LIVE_STREAMS_PER_WORKSPACE_MAX, STRANGER_CONNECTIONS_MAX};
 use outbound::http::serve;
 use outbound::journal::port::{Reading, Version};
 use outbound::message::{EntryId, RawMessage};
@@ -280,4 +280,19 @@ async fn who_takes_nothing_is_cut() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(began.elapsed() >= outbound::config::RESPONSE_STALL_MAX, "it had its time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_is_not_read_yet_shuts_no_other_out() {
+    let router = facade(Arc::new(FakeJournal { hangs: true, ..FakeJournal::default() }), working());
+    let open = |workspace: &str| {
+        let path = format!("/v1/workspaces/{workspace}/attempts/live");
+        let router = router.clone();
+        async move { call(&router, request("GET", &path, "")).await.status.as_u16() }
+    };
+    let many = (0..LIVE_STREAMS_MAX + 1).map(|_| open("acme"));
+    let (many, other) = futures_util::join!(futures_util::future::join_all(many), open("other"));
+    let waited = many.iter().filter(|status| **status == 503).count();
+    assert_eq!((waited, other), (LIVE_STREAMS_PER_WORKSPACE_MAX, 503), "{many:?}");
+    assert!(many.iter().all(|status| [429, 503].contains(status)), "{many:?}");
 }

@@ -286,6 +286,14 @@ async fn all_breaches_are_reported_together_and_their_number_is_bounded() {
     assert_eq!(wrong_members(&body).await, ["url", "enabled", "event", "owner_email", "zzz"]);
     let many: serde_json::Map<String, Value> = (0..1_000).map(|n| (format!("m{n}"), json!(0))).collect();
     assert_eq!(wrong_members(&many.into()).await.len(), 20);
+    // As large as a body may be; what there is stands last.
+    let many: String = (0..23_000).map(|n| format!("\"z{n:04}\":0,")).collect();
+    let told = wrong_members_of_text(&format!(r#"{{{many}"event":1,"url":null}}"#)).await;
+    assert_eq!((told.len(), told[0].as_str(), told[1].as_str()), (20, "event", "z0000"));
+    let headers = format!(r#"{{"url":null,"headers":{{{many}"x":""}}}}"#);
+    assert_eq!(wrong_members_of_text(&headers).await, ["headers"]);
+    let address = format!("a@{}.example", "b\u{fc}".repeat(60_000));
+    assert_eq!(wrong_members(&json!({"url": null, "owner_email": address})).await, ["owner_email"]);
 }
 
 #[tokio::test]

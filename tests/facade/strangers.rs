@@ -1,13 +1,16 @@
 //! Callers without a valid token: whatever they hold, a caller with one is served.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use outbound::config::{REQUEST_HEAD_MAX, REQUEST_READ_TIMEOUT, SIGN_IN_BODY_MAX, STRANGER_CONNECTIONS_MAX};
+use outbound::journal::port::Reading;
+use outbound::workspace::State;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::kit::{FakeJournal, TOKEN, description};
+use crate::kit::{FakeJournal, TOKEN, applying, description};
 use crate::serve::{rest, serving, soon};
 
 const WEBHOOK: &str = "/v1/workspaces/acme/webhook";
@@ -142,6 +145,80 @@ async fn heads_are_bounded_and_other_protocols_are_turned_away() {
     let hello = "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\u{7c}\u{3}\u{3}";
     let tls = rest(&mut send(served.address, hello).await).await;
     assert!(tls.is_empty() || tls.starts_with("HTTP/1.1 400"), "{tls}");
+}
+
+#[tokio::test]
+async fn a_request_names_one_host_and_a_probe_need_not() {
+    let served = serving(FakeJournal::default(), STRANGER_CONNECTIONS_MAX).await;
+    let status = async |path: &str, version: &str, hosts: &str| {
+        let text = format!("GET {path} HTTP/{version}\r\n{hosts}Connection: close\r\n{}\r\n", bearer());
+        let answered = rest(&mut send(served.address, &text).await).await;
+        assert!(!answered.contains(" 400") || answered.contains("invalid-host"), "{answered}");
+        answered[9..12].to_owned()
+    };
+    for hosts in ["Host: a\r\n", "host: [::1]:8080\r\n", "Host: a_b.example:80\r\n", "Host:\r\n"] {
+        assert_eq!(status(WEBHOOK, "1.1", hosts).await, "200", "{hosts}");
+    }
+    for hosts in ["", "Host: a\r\nHost: a\r\n", "Host: a b\r\n", "Host: a/b\r\n", "Host: u@a\r\n", "Host: \u{fc}\r\n"] {
+        assert_eq!(status(WEBHOOK, "1.1", hosts).await, "400", "{hosts}");
+        assert_eq!(status("/", "1.1", hosts).await, "400", "{hosts}");
+        for probe in ["/healthz", "/readyz"] {
+            assert_eq!(status(probe, "1.1", hosts).await, "200", "{hosts}");
+        }
+    }
+    assert_eq!(status(WEBHOOK, "1.0", "").await, "200");
+}
+
+/// A connection on which `token` was shown and `status` came back.
+async fn shown(address: SocketAddr, token: &str, status: &[u8; 12]) -> TcpStream {
+    let get = format!("GET {WEBHOOK} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut stream = send(address, &get).await;
+    let mut first = [0; 12];
+    soon("the answer", stream.read_exact(&mut first)).await.unwrap();
+    assert_eq!(&first, status);
+    stream
+}
+
+/// Whether the connection still answers.
+async fn lives(stream: &mut TcpStream) -> bool {
+    let last = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut read = Vec::new();
+    stream.write_all(last.as_bytes()).await.is_ok()
+        && soon("its end", stream.read_to_end(&mut read)).await.is_ok()
+        && String::from_utf8_lossy(&read).contains("\"status\":\"alive\"")
+}
+
+#[tokio::test]
+async fn a_workspace_keeps_no_more_connections_from_strangers_than_its_part_and_an_ended_token_none() {
+    const STRANGERS: usize = 8;
+    let book = Arc::new(Mutex::new(State::default()));
+    let read = Arc::clone(&book);
+    let read = move || Ok(Reading { state: read.lock().unwrap().clone(), attempts: Vec::new() });
+    let submit = Arc::into_inner(applying()).unwrap().submit;
+    let served = serving(FakeJournal { read: Box::new(read), submit, ..FakeJournal::default() }, STRANGERS).await;
+    let path = "/v1/workspaces/acme/tokens";
+    let more = format!("{}Content-Type: application/json\r\n", bearer());
+    let made = answer(served.address, "POST", path, &more, "{}").await;
+    let token = made.split("\"token\":\"").nth(1).unwrap_or_else(|| panic!("{made}")).split('"').next().unwrap();
+    book.lock().unwrap().token_generation = 1;
+    let mut ended = shown(served.address, token, b"HTTP/1.1 401").await;
+    book.lock().unwrap().token_generation = 0;
+    // Three times as many as strangers', of which a workspace has half.
+    let mut owners = Vec::new();
+    for _ in 0..3 * STRANGERS / 2 + 1 {
+        owners.push(shown(served.address, token, b"HTTP/1.1 200").await);
+    }
+    let mut admins = shown(served.address, TOKEN, b"HTTP/1.1 200").await;
+    let mut strangers = Vec::new();
+    for _ in 0..STRANGERS {
+        strangers.push(send(served.address, "").await);
+    }
+    all_are_served(served.address).await;
+    assert!(!lives(&mut ended).await, "an ended token proves nothing");
+    assert!(!lives(&mut owners.pop().unwrap()).await, "the workspace has its part");
+    for owner in owners.iter_mut().chain([&mut admins]) {
+        assert!(lives(owner).await);
+    }
 }
 
 #[tokio::test]

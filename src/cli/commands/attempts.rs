@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::{CommandError, CommandFailure};
-use crate::cli::output::printable;
+use crate::cli::output::{printable, printable_json};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::{Transport, TransportArgs, connect, journal_flag, stored_shards};
 use crate::config::{COMPRESSION_DEFAULT, JournalConfig};
@@ -78,7 +78,7 @@ pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), CommandFailur
 fn from_service(args: &AttemptsArgs, client: &Client, out: &mut dyn Write) -> Result<(), CommandFailure> {
     if args.json {
         let log: Box<RawValue> = block_on(async { Ok(client.get(&["attempts", "log"]).await?) })?;
-        return writeln!(out, "{}", log.get()).map_err(CommandFailure::output);
+        return writeln!(out, "{}", printable_json(log.get())).map_err(CommandFailure::output);
     }
     let summaries = block_on(async { Ok(summaries(client).await?) })?;
     print(&summaries, &args.workspace, out).map_err(CommandFailure::output)
@@ -91,7 +91,10 @@ fn from_redis(args: &AttemptsArgs, config: JournalConfig, out: &mut dyn Write) -
         Ok(connect(config).await?.read(&args.workspace).await.map_err(AttemptsError::Read)?)
     })?;
     if args.json {
-        return http::write_log(&attempts, out).and_then(|()| writeln!(out)).map_err(CommandFailure::output);
+        let mut log = Vec::new();
+        let written = http::write_log(&attempts, &mut log);
+        let written = written.and_then(|()| writeln!(out, "{}", printable_json(&String::from_utf8_lossy(&log))));
+        return written.map_err(CommandFailure::output);
     }
     let summaries: Vec<_> = attempts.iter().map(|(seq, attempt)| Summary::new(*seq, attempt)).collect();
     print(&summaries, &args.workspace, out).map_err(CommandFailure::output)

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::client::RequestError;
 use crate::cli::failure::CommandFailure;
-use crate::cli::output::printable;
+use crate::cli::output::{printable, printable_json};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
 use crate::config::ShardSet;
@@ -68,7 +68,7 @@ pub fn run(args: &NodesArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
     let client = args.server.service()?;
     let answer: Box<RawValue> = block_on(async { Ok(client.get(&["nodes"]).await?) })?;
     let text = if args.json {
-        format!("{}\n", answer.get())
+        format!("{}\n", printable_json(answer.get()))
     } else {
         tables(&serde_json::from_str(answer.get()).map_err(RequestError::Strange)?)
     };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use self::error::PublishFailed;
 use crate::cli::client::RequestError;
 use crate::cli::failure::CommandFailure;
-use crate::cli::output::progress_bar;
+use crate::cli::output::{printable_json, progress_bar};
 use crate::cli::runtime::{block_on, stop_signal, stop_signals};
 use crate::cli::transport::{Transport, TransportArgs, connect, journal_flag};
 use crate::journal::Journal;
@@ -61,7 +61,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), CommandFailure
     let published = publish(args);
     if args.json {
         let told = result(args, &published, started.elapsed());
-        writeln!(out, "{told}").map_err(CommandFailure::output)?;
+        writeln!(out, "{}", printable_json(&told.to_string())).map_err(CommandFailure::output)?;
         return published.map(drop);
     }
     let published = published?;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::{CommandError, CommandFailure};
-use crate::cli::output::printable;
+use crate::cli::output::{printable, printable_json};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
 use crate::cli::values::whole_number;
@@ -223,7 +223,7 @@ async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Wri
     each_rejected(client, shard, |line| {
         count += 1;
         let written = if json {
-            writeln!(out, "{}", line.get())
+            writeln!(out, "{}", printable_json(line.get()))
         } else {
             let ListedRejection { shard, id, at, reason, workspace } = parsed(line)?;
             let kind = reason_kind(&reason);
@@ -254,7 +254,7 @@ async fn show(client: &Client, entry: RejectedName, out: &mut dyn Write) -> Resu
     let RejectedName { shard, id } = entry;
     let path = ["rejected", &shard.to_string(), &id.to_string()];
     let entry: serde_json::Value = client.get(&path).await?;
-    writeln!(out, "{entry:#}").map_err(CommandFailure::output)
+    writeln!(out, "{}", printable_json(&format!("{entry:#}"))).map_err(CommandFailure::output)
 }
 
 /// Every entry that the list shows: named before the first one is moved, so that one that is

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::CommandFailure;
-use crate::cli::output::printable;
+use crate::cli::output::{printable, printable_json};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
 use crate::cli::values::parse_yes;
@@ -113,7 +113,7 @@ pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
         return list(&tokens, args.json, out).map_err(CommandFailure::output);
     }
     let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await?) })?;
-    let line = if args.json { json!(minted).to_string() } else { minted.token };
+    let line = if args.json { printable_json(&json!(minted).to_string()) } else { minted.token };
     writeln!(out, "{line}").map_err(CommandFailure::output)
 }
 
@@ -135,7 +135,7 @@ struct TokenLine {
 fn list(tokens: &[TokenLine], json: bool, out: &mut dyn Write) -> std::io::Result<()> {
     for token in tokens {
         if json {
-            writeln!(out, "{}", json!(token))?;
+            writeln!(out, "{}", printable_json(&json!(token).to_string()))?;
         } else {
             let subject = printable(&token.subject);
             writeln!(out, "{}  {subject}  made {}  until {}", token.id, token.made_at, token.expires_at)?;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::CommandFailure;
-use crate::cli::output::{beginning, printable};
+use crate::cli::output::{beginning, printable, printable_json};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
 use crate::workspace::configuration::WebhookStatus;
@@ -83,7 +83,7 @@ async fn list(client: &Client, args: &WorkspacesArgs, out: &mut dyn Write) -> Re
     let wanted = [("status", args.status.as_deref()), ("prefix", args.id_prefix.as_deref())];
     let print = |line: &RawValue| {
         count += 1;
-        let text = if args.json { line.get().to_owned() } else { shown(line)? };
+        let text = if args.json { printable_json(line.get()) } else { shown(line)? };
         writeln!(out, "{text}").map_err(CommandFailure::output)
     };
     client.each_line("workspaces", &wanted, print).await?;

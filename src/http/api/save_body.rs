@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -20,8 +20,10 @@ use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChan
 use crate::workspace::owner_address;
 use crate::workspace::pasted::trimmed;
 
-/// Members that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
+/// Breaches that are reported at most: a body of nothing but unknown members gets no answer of its own size.
 const ERRORS_MAX: usize = 20;
+/// Members of an object that are kept, beside those that there are: a body of nothing but others costs no more than to read it.
+const MEMBERS_MAX: usize = 64;
 /// Characters of an unknown member's name that are shown at most.
 const NAME_SHOWN_MAX: usize = 64;
 
@@ -146,9 +148,14 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for JsonObject<V> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<JsonObject<V>, A::Error> {
                 let mut members = JsonObject { by_name: BTreeMap::new(), repeated: BTreeSet::new() };
-                while let Some((name, value)) = object.next_entry::<String, V>()? {
-                    if members.by_name.insert(name.clone(), value).is_some() {
+                while let Some(name) = object.next_key::<String>()? {
+                    if members.by_name.contains_key(&name) {
+                        members.by_name.insert(name.clone(), object.next_value()?);
                         members.repeated.insert(name);
+                    } else if members.by_name.len() < MEMBERS_MAX || KNOWN.contains(&name.as_str()) {
+                        members.by_name.insert(name, object.next_value()?);
+                    } else {
+                        object.next_value::<IgnoredAny>()?;
                     }
                 }
                 Ok(members)
@@ -211,8 +218,9 @@ fn check(members: &JsonObject<&RawValue>, guard: &Guard) -> Result<Save, Vec<Mem
     for name in &members.repeated {
         breaches.add(name, REPEATED);
     }
+    let known = KNOWN.join(", ");
     for name in members.by_name.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
-        breaches.add(name, format!("is not known; take it out. Known are {}", KNOWN.join(", ")));
+        breaches.add(name, format_args!("is not known; take it out. Known are {known}"));
     }
     if breaches.0.is_empty() { Ok(Save { url, enabled, owner_email, headers }) } else { Err(breaches.0) }
 }
@@ -290,5 +298,20 @@ fn header_change(name: &str, value: &Value) -> Result<HeaderChange, String> {
             headers::value(name, text).map(HeaderChange::Set).map_err(|error| format!("the value {error}"))
         }
         _ => Err("the value must be a string".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_body_of_unknown_members_those_are_kept_that_are_told_and_those_that_there_are() {
+        let unknown: String = (0..26_000).map(|n| format!("\"{n}\":0,")).collect();
+        let body = format!("{{{unknown}\"headers\":{{{unknown}\"x\":0}},\"url\":null}}");
+        let members = members(body.as_bytes()).unwrap();
+        assert_eq!(members.by_name.len(), MEMBERS_MAX + 2);
+        let headers = read::<JsonObject<Value>>(members.by_name["headers"]).unwrap();
+        assert_eq!(headers.by_name.len(), MEMBERS_MAX);
     }
 }

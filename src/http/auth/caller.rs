@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use super::failures::peer;
 use super::jwt::{Audience, Claims, InvalidToken};
 use super::shown::bearer;
+use crate::http::connections::prove;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::message::{InvalidWorkspaceId, WorkspaceId};
@@ -29,6 +30,14 @@ impl Caller {
         match self {
             Self::Admin => ADMIN,
             Self::Workspace(claims) => &claims.sub,
+        }
+    }
+
+    /// The workspace whose token it is; the admin token is none's.
+    pub(in crate::http) fn workspace(&self) -> Option<&WorkspaceId> {
+        match self {
+            Self::Admin => None,
+            Self::Workspace(claims) => Some(&claims.ws),
         }
     }
 
@@ -53,10 +62,12 @@ impl FromRequestParts<Arc<FacadeState>> for Caller {
             let detail = "send `Authorization: Bearer <token>` with the admin token or a token of the workspace";
             return Err(Problem::new(ProblemKind::Unauthorized, detail));
         };
-        state.recognise(token).await.map_err(|error| match error {
+        let caller = state.recognise(token).await.map_err(|error| match error {
             AuthError::Invalid(why) => state.failures.count(peer(parts), why),
             AuthError::Unread(problem) => problem,
-        })
+        })?;
+        prove(&parts.extensions, caller.workspace());
+        Ok(caller)
     }
 }
 

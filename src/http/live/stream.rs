@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cursor::{Cursor, StreamEvent};
@@ -19,6 +19,7 @@ use crate::http::auth::caller::{Caller, Scope};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::reader::StoreReader;
 use crate::http::server::Draining;
+use crate::http::shares::Share;
 use crate::http::state::FacadeState;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -32,7 +33,7 @@ impl FacadeState {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let last = last_event_id(headers)?;
-        let permit = self.live.permit()?;
+        let permit = self.live.permit(&scope.workspace)?;
         let watched = self.live.follow(&scope.workspace).await?;
         let mut state = watched.borrow().clone();
         if last.is_some_and(|last| last > state.seq) {
@@ -82,7 +83,7 @@ struct Follower {
     next: Option<Arc<WatchedState>>,
     watched: watch::Receiver<Arc<WatchedState>>,
     draining: Option<Draining>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Share,
 }
 
 impl Follower {

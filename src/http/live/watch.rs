@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::{LIVE_POLL, LIVE_RETRY, LIVE_STREAMS_MAX, LIVE_STREAMS_PER_WORKSPACE_MAX};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::reader::StoreReader;
+use crate::http::shares::{NoShare, Share, Shares};
 use crate::journal::port::Reading;
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
@@ -21,7 +22,7 @@ pub(in crate::http) struct LiveStreams {
     reader: Arc<StoreReader>,
     policy: Policy,
     waiting: ReadWaiting,
-    permits: Arc<Semaphore>,
+    permits: Shares,
     watched: Arc<WatchedWorkspaces>,
 }
 
@@ -30,13 +31,18 @@ type WatchedWorkspaces = Mutex<HashMap<WorkspaceId, Arc<watch::Sender<Arc<Watche
 
 impl LiveStreams {
     pub(in crate::http) fn new(reader: Arc<StoreReader>, policy: Policy, waiting: ReadWaiting) -> Self {
-        Self { reader, policy, waiting, permits: Arc::new(Semaphore::new(LIVE_STREAMS_MAX)), watched: Arc::default() }
+        let permits = Shares::new(LIVE_STREAMS_MAX, LIVE_STREAMS_PER_WORKSPACE_MAX);
+        Self { reader, policy, waiting, permits, watched: Arc::default() }
     }
 
-    /// The right to one of the [`LIVE_STREAMS_MAX`] streams.
-    pub(super) fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
-            let detail = format!("this node has {LIVE_STREAMS_MAX} live streams open already; try again in a while");
+    /// The right to one of the [`LIVE_STREAMS_MAX`] streams, held from before its workspace is read.
+    pub(super) fn permit(&self, workspace: &WorkspaceId) -> Result<Share, Problem> {
+        self.permits.try_take(Some(workspace), 1).map_err(|taken| {
+            let (whose, most, helps) = match taken {
+                NoShare::ByNode => ("this node", LIVE_STREAMS_MAX, "try again in a while"),
+                NoShare::ByWorkspace => ("this workspace", LIVE_STREAMS_PER_WORKSPACE_MAX, "close one of them"),
+            };
+            let detail = format!("{whose} has {most} live streams open already; {helps}");
             Problem::new(ProblemKind::TooManyStreams, detail)
         })
     }
@@ -44,12 +50,12 @@ impl LiveStreams {
     /// What is durable of a workspace, as it is followed: read now unless it is watched already.
     pub(super) async fn follow(&self, workspace: &WorkspaceId) -> Result<watch::Receiver<Arc<WatchedState>>, Problem> {
         if let Some(sender) = self.watched.lock().get(workspace) {
-            return subscribe(sender);
+            return Ok(sender.subscribe());
         }
         let state = self.read(workspace).await?;
         let mut watched = self.watched.lock();
         if let Some(sender) = watched.get(workspace) {
-            return subscribe(sender);
+            return Ok(sender.subscribe());
         }
         let (sender, receiver) = watch::channel(Arc::new(state));
         let sender = Arc::new(sender);
@@ -70,15 +76,6 @@ impl LiveStreams {
         let reading = self.reader.workspace(workspace).await?;
         Ok(WatchedState::new(workspace, &reading, &self.policy).with_waiting((self.waiting)(workspace)))
     }
-}
-
-fn subscribe(sender: &watch::Sender<Arc<WatchedState>>) -> Result<watch::Receiver<Arc<WatchedState>>, Problem> {
-    if sender.receiver_count() < LIVE_STREAMS_PER_WORKSPACE_MAX {
-        return Ok(sender.subscribe());
-    }
-    let most = LIVE_STREAMS_PER_WORKSPACE_MAX;
-    let detail = format!("this workspace has {most} live streams open already; close one of them");
-    Err(Problem::new(ProblemKind::TooManyStreams, detail))
 }
 
 /// Reads one workspace for its streams, until the last of them has ended.

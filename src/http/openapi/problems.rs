@@ -14,6 +14,7 @@ use crate::http::problem::{ProblemKind, urn};
 pub(in crate::http) const TOKEN: &[ProblemKind] = &[
     ProblemKind::Unauthorized,
     ProblemKind::TooManyFailures,
+    ProblemKind::InvalidHost,
     ProblemKind::HeadTooLarge,
     ProblemKind::Overloaded,
     ProblemKind::Internal,
@@ -75,6 +76,7 @@ const KINDS: &[(ProblemKind, &str)] = &[
         "send one JSON object, such as {\"url\":\"https://example.com/hook\"}: EOF while parsing an object at line 1 column 1",
     ),
     (ProblemKind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"),
+    (ProblemKind::InvalidHost, "send one Host header with this service's name or address, as HTTP/1.1 asks"),
     (ProblemKind::HeadTooLarge, "send at most 32768 bytes of path and headers"),
     (ProblemKind::BodyTooLarge, "send at most 263168 bytes"),
     (ProblemKind::BodyTimeout, "send the whole body within 10 s"),

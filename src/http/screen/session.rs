@@ -22,6 +22,7 @@ use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims, InvalidToken};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::FormFields;
+use crate::http::connections::prove;
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
@@ -52,7 +53,10 @@ impl FromRequestParts<Arc<FacadeState>> for Session {
         for of in [SessionOf::Workspace(&workspace), SessionOf::Operator] {
             let Some(token) = of.cookie(&parts.headers, origin) else { continue };
             match state.resume(token, &workspace, of).await {
-                Ok(session) => return Ok(session),
+                Ok(session) => {
+                    prove(&parts.extensions, (!session.is_operators).then_some(&workspace));
+                    return Ok(session);
+                }
                 Err(AuthError::Unread(problem)) => return Err(state.trouble(&problem)),
                 Err(AuthError::Invalid(why)) => over = over.or(Some((why, of))),
             }

@@ -23,6 +23,7 @@ use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::{BodyBound, FormFields};
+use crate::http::connections::prove;
 use crate::http::places::Place;
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
@@ -176,12 +177,15 @@ impl FacadeState {
         let fields = read.map_err(|problem| self.trouble(&problem))?;
         let token = fields.get("token").trim();
         let shown = access.shown_by_token(token, (self.facade.clock)());
-        let place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
+        let place = self.places.take(&shown).map_err(|problem| self.trouble(&problem))?;
         if token.is_empty() {
             return Err(refused(StatusCode::UNAUTHORIZED, "Enter a token.", Some(&fields)));
         }
         match self.recognise(token).await {
-            Ok(caller) => Ok(SignedIn { caller, fields, address, _place: place }),
+            Ok(caller) => {
+                prove(&extensions, caller.workspace());
+                Ok(SignedIn { caller, fields, address, _place: place })
+            }
             Err(AuthError::Unread(problem)) => Err(self.trouble(&problem)),
             Err(AuthError::Invalid(why)) => {
                 let problem = self.failures.count(address, why);

@@ -42,7 +42,7 @@ async fn a_file_that_the_page_does_not_use_is_not_there() {
 
 async fn get(path: &str) -> (u16, axum::http::HeaderMap, Vec<u8>) {
     use tower::ServiceExt;
-    let request = Request::get(path).body(Body::empty()).unwrap();
+    let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
     let response = facade(Arc::default(), working()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     (parts.status.as_u16(), parts.headers, axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec())

@@ -59,9 +59,13 @@ fn without(header: header::HeaderName, mut request: Request<Body>) -> Request<Bo
     request
 }
 
-fn with_token(token: &str, mut request: Request<Body>) -> Request<Body> {
-    request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+fn with(header: header::HeaderName, value: &str, mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().insert(header, value.parse().unwrap());
     request
+}
+
+fn with_token(token: &str, request: Request<Body>) -> Request<Body> {
+    with(header::AUTHORIZATION, &format!("Bearer {token}"), request)
 }
 
 /// A token that opens the workspace acme and nothing else.
@@ -89,6 +93,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     too_many_failures(&mut seen).await;
     seen.refused(request("DELETE", WEBHOOK, "")).await;
     seen.refused(request("GET", &format!("{WEBHOOK}?{}", "x".repeat(32 * 1024)), "")).await;
+    seen.refused(with(header::HOST, "a b", request("GET", WEBHOOK, ""))).await;
     seen.refused(request("GET", "/v1/workspaces/caf%C3%A9/webhook", "")).await;
     seen.refused(request("PUT", WEBHOOK, "{")).await;
     seen.refused(without(header::CONTENT_TYPE, request("PUT", WEBHOOK, SAVE))).await;
@@ -113,9 +118,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     let full = || Ok(Answer::Refused { refusal: Refusal::TooManyTokens });
     let journal = FakeJournal { submit: Box::new(full), ..FakeJournal::default() };
     seen.of(journal, request("POST", "/v1/workspaces/acme/tokens", "{}")).await;
-    let mut invalid = request("PUT", WEBHOOK, SAVE);
-    invalid.headers_mut().insert(header::IF_MATCH, "7".parse().unwrap());
-    seen.refused(invalid).await;
+    seen.refused(with(header::IF_MATCH, "7", request("PUT", WEBHOOK, SAVE))).await;
     changed_meanwhile(&mut seen).await;
     body_omitted(&mut seen).await;
     seen.command("PUT", WEBHOOK, || Ok(Answer::Refused { refusal: Refusal::NoSecretKey })).await;

@@ -52,8 +52,8 @@ pub struct ServeArgs {
     /// Where in the message field's JSON the message stands, such as /data/message; without it, the field is the message
     #[arg(long, env = "OUTBOUND_SOURCE_MESSAGE", value_name = "POINTER")]
     pub source_message: Option<JsonPointer>,
-    /// Networks that webhooks may reach although they are private or local, also of one port only (10.0.0.5:8443, or
-    /// `[fd00::1]:8443`); repeat it or separate by commas
+    /// Networks that webhooks may reach although they are private, local or this machine's own, also of one port only
+    /// (10.0.0.5:8443, or `[fd00::1]:8443`); repeat it or separate by commas
     #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',')]
     pub allow_net: Vec<AllowedNetwork>,
     /// Networks that webhooks may never reach, whatever --allow-net says; repeat it or separate by commas

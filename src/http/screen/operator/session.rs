@@ -15,6 +15,7 @@ use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Claims, InvalidToken};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::FormFields;
+use crate::http::connections::prove;
 use crate::http::screen::frame;
 use crate::http::screen::session::{NO_SESSION_HERE, put_cookie};
 use crate::http::screen::sign_in::FORM;
@@ -33,30 +34,22 @@ impl FromRequestParts<Arc<FacadeState>> for OperatorSession {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<FacadeState>) -> Result<Self, Response> {
-        let origin = &state.facade.access.origin;
-        let Some(token) = SessionOf::Operator.cookie(&parts.headers, origin) else {
-            let refused = (*origin == PublicOrigin::Open).then_some(NO_SESSION_HERE);
-            return Err(state.operator_sign_in(StatusCode::UNAUTHORIZED, refused));
-        };
-        match state.of_operator(token).await {
-            Ok(claims) => Ok(Self { csrf: state.form_seal(token), claims }),
-            Err(InvalidToken::Unknown) => {
-                let status = state.failures.count(peer(parts), InvalidToken::Unknown).status();
-                let mut response = state.operator_sign_in(status, Some("Sign in again."));
-                put_cookie(&mut response, &SessionOf::Operator.removal(origin));
-                Err(response)
-            }
-            Err(_) => {
-                Err(state.operator_sign_in(StatusCode::UNAUTHORIZED, Some("Your session has ended. Sign in again.")))
-            }
-        }
+        state.operator(parts, Unread::Passes).await
     }
+}
+
+/// What a session is taken for of which the store does not say whether it was ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// For one that lasts: to look, and to sign out.
+    Passes,
+    /// For none: what a form changes may be lost for good.
+    Fails,
 }
 
 /// A form that a page of that session sent.
 pub(super) struct OperatorForm {
     pub(super) fields: FormFields,
-    session: OperatorSession,
 }
 
 impl FromRequest<Arc<FacadeState>> for OperatorForm {
@@ -64,9 +57,8 @@ impl FromRequest<Arc<FacadeState>> for OperatorForm {
 
     async fn from_request(request: Request, state: &Arc<FacadeState>) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let session = OperatorSession::from_request_parts(&mut parts, state).await?;
-        let fields = state.own_form(parts, body, &session.csrf).await?;
-        Ok(Self { fields, session })
+        let session = state.operator(&mut parts, Unread::Fails).await?;
+        Ok(Self { fields: state.own_form(parts, body, &session.csrf).await? })
     }
 }
 
@@ -92,19 +84,45 @@ pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Reques
 static NO_WORKSPACE: LazyLock<WorkspaceId> = LazyLock::new(|| "operators".parse().expect("a workspace id"));
 
 /// Ends the session, wherever its cookie has got to.
-pub(super) async fn end(State(state): State<Arc<FacadeState>>, form: OperatorForm) -> Response {
+pub(super) async fn end(State(state): State<Arc<FacadeState>>, session: OperatorSession, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(refused) = state.own_form(parts, body, &session.csrf).await {
+        return refused;
+    }
     let removal = SessionOf::Operator.removal(&state.facade.access.origin);
-    let ended = state.end_operator_session(&form.session.claims).await;
+    let ended = state.end_operator_session(&session.claims).await;
     state.signed_out(ended, &state.operator_path(), &removal)
 }
 
 impl FacadeState {
-    /// What the session says, unless the store tells in time that it was ended.
-    async fn of_operator(&self, token: &str) -> Result<Claims, InvalidToken> {
-        let claims = self.signed(token, SessionOf::Operator)?;
-        match timeout(OPERATOR_SESSION_WAIT, self.lasting(&claims)).await {
-            Ok(Err(AuthError::Invalid(why))) => Err(why),
-            Ok(Ok(()) | Err(AuthError::Unread(_))) | Err(_) => Ok(claims),
+    /// The session whose cookie the request shows; else the page to sign in with, or what is wrong.
+    async fn operator(&self, parts: &mut Parts, unread: Unread) -> Result<OperatorSession, Response> {
+        let origin = &self.facade.access.origin;
+        let Some(token) = SessionOf::Operator.cookie(&parts.headers, origin) else {
+            let refused = (*origin == PublicOrigin::Open).then_some(NO_SESSION_HERE);
+            return Err(self.operator_sign_in(StatusCode::UNAUTHORIZED, refused));
+        };
+        let proven = self.proven(token, SessionOf::Operator);
+        let told = match unread {
+            Unread::Fails => Some(proven.await),
+            Unread::Passes => timeout(OPERATOR_SESSION_WAIT, proven).await.ok(),
+        };
+        if let Some(Ok(_)) = told {
+            prove(&parts.extensions, None);
+        }
+        let judged = told.filter(|told| unread == Unread::Fails || !matches!(told, Err(AuthError::Unread(_))));
+        match judged.unwrap_or_else(|| self.signed(token, SessionOf::Operator).map_err(AuthError::Invalid)) {
+            Ok(claims) => Ok(OperatorSession { csrf: self.form_seal(token), claims }),
+            Err(AuthError::Unread(problem)) => Err(self.trouble(&problem)),
+            Err(AuthError::Invalid(InvalidToken::Unknown)) => {
+                let status = self.failures.count(peer(parts), InvalidToken::Unknown).status();
+                let mut response = self.operator_sign_in(status, Some("Sign in again."));
+                put_cookie(&mut response, &SessionOf::Operator.removal(origin));
+                Err(response)
+            }
+            Err(AuthError::Invalid(_)) => {
+                Err(self.operator_sign_in(StatusCode::UNAUTHORIZED, Some("Your session has ended. Sign in again.")))
+            }
         }
     }
 
