@@ -32,6 +32,7 @@ mod canary;
 mod clock_check;
 
 pub use canary::Canary;
+pub(crate) use classify::causes;
 pub use clock_check::{ClockCheck, ClockOffsets};
 pub use connection::{install_crypto, platform_certificates, platform_roots};
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Egress, Post, PostResult};

@@ -125,7 +125,7 @@ impl Handle {
         Arc::new(move || board.glance(clock()))
     }
 
-    /// Waits until the shards stop by themselves, which they only do when one failed.
+    /// Waits until the shards stop by themselves, and says why.
     pub async fn died(&mut self) -> Died {
         if let Some(ended) = &mut self.ended {
             let end = ended.await;

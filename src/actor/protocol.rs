@@ -156,10 +156,8 @@ pub(super) enum Suspect {
 /// What follows from a decision of a workspace, besides what changes in its account.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// To be committed.
-    Commit(Box<Step>),
-    /// The same; the step holds the `TestStarted` of this command, and its test waits until that is durable.
-    CommitTestStart(Box<Step>, EntryId),
+    /// To be committed. A step that holds the `TestStarted` of a command names it: its test waits until that is durable.
+    Commit(Box<Step>, Option<EntryId>),
     /// To be attempted now, with its place under the node's cap.
     Post(Arc<Start>, InFlight),
     /// A test wants the workspace's newest message.

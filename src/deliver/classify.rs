@@ -163,7 +163,7 @@ fn io_kind(error: &(dyn Error + 'static)) -> io::ErrorKind {
 
 /// An error and what caused it, outermost first. An `io::Error` hides the error that it wraps from
 /// `source`, so it is asked separately.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
         None => error.source(),

@@ -1,27 +1,25 @@
 //! A connection to an endpoint: how it is made, whose certificates it trusts, how it closes.
 
 use std::error::Error;
-use std::future::{Ready, ready};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use http_body_util::Full;
 use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_rustls::HttpsConnector;
+use hyper::http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::TrustAnchor;
+use rustls::pki_types::{ServerName, TrustAnchor};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use tower_service::Service;
+use tokio_rustls::TlsConnector;
 
 use super::certificate::DescribingVerifier;
 use super::family;
@@ -53,8 +51,9 @@ pub(super) struct Dial<'a> {
     pub(super) deadline: Instant,
 }
 
-/// Hands out a connection that is open already, for what TLS needs to be added to it.
-struct Opened(Option<TokioIo<TcpStream>>);
+/// With TLS or without.
+trait EndpointStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> EndpointStream for T {}
 
 /// What a request is sent with. Dropping it closes the connection, within [`CLOSE_MAX`] whatever the endpoint
 /// does.
@@ -181,23 +180,32 @@ impl EndpointConnector {
         let (tcp, place) = raced.map_err(|error| ExchangeError::Connect(error.into()))?;
         let won = tcp.peer_addr();
         reached();
-        let mut tls = HttpsConnector::from((Opened(Some(TokioIo::new(tcp))), Arc::clone(&self.tls)));
-        let io = tls.call(to.clone()).await.map_err(ExchangeError::Connect)?;
+        let stream = self.secured(to, tcp).await.map_err(ExchangeError::Connect)?;
         // Not before: a machine that is near and has another certificate would win for as long as it is preferred.
         if let Ok(address) = won {
             dial.preferred.note(address.ip(), first, Instant::now());
         }
-        let (stream, head) = RecordedStream::new(io);
+        let (stream, head) = RecordedStream::new(TokioIo::new(stream));
         let (http, connection) = self.http.handshake(stream).await.map_err(ExchangeError::Http)?;
         // The request on the connection is told how it ends; without a request nobody needs to know.
         let task = tokio::spawn(connection.map(|_ended| drop(place)));
         Ok(EndpointConnection { http, head, opened: Instant::now(), task: Some(task) })
     }
 
+    /// The connection as the URL wants it: with TLS but for `http`.
+    async fn secured(&self, to: &Uri, tcp: TcpStream) -> Result<Box<dyn EndpointStream>, Box<dyn Error + Send + Sync>> {
+        if to.scheme() == Some(&Scheme::HTTP) {
+            return Ok(Box::new(tcp));
+        }
+        let host = to.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned())?;
+        Ok(Box::new(TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?))
+    }
+
     /// The addresses that a connection may use.
     async fn addresses(&self, to: &Uri) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         let host = to.host().unwrap_or_default();
-        let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });
+        let port = to.port_u16().unwrap_or(if to.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 });
         match literal(host) {
             Some(address) => {
                 family::usable(vec![SocketAddr::new(address, port)]).map_err(family::Unroutable::into_error)
@@ -211,21 +219,6 @@ impl EndpointConnector {
 fn literal(host: &str) -> Option<IpAddr> {
     let address: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
     Some(address.to_canonical())
-}
-
-impl Service<Uri> for Opened {
-    type Response = TokioIo<TcpStream>;
-    type Error = io::Error;
-    type Future = Ready<Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        // It is called once.
-        ready(self.0.take().ok_or_else(|| io::ErrorKind::NotConnected.into()))
-    }
 }
 
 /// Certificates are always verified; HTTP/1.1 is the only protocol offered.

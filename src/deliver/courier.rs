@@ -282,10 +282,10 @@ impl Courier {
             None => None,
         };
         let end = self.unanswered(endpoint, failed.as_ref(), &progress, |error| done(Some(error), None));
-        match (deadline::stood_still(started, self.timeout), progress.stage()) {
+        match (deadline::stood_still(started, self.timeout), progress.is_sent()) {
             (false, _) => end,
-            (true, AttemptProgress::SENT) => excused(end.result).into(),
-            (true, _) => PostResult::Unable(STOOD_STILL.to_owned()).into(),
+            (true, true) => excused(end.result).into(),
+            (true, false) => PostResult::Unable(STOOD_STILL.to_owned()).into(),
         }
     }
 
@@ -305,8 +305,7 @@ impl Courier {
                 done(error).into()
             }
             Fault::Unreached(error) => {
-                let is_sent = progress.stage() == AttemptProgress::SENT;
-                let doubt = Doubt { host: endpoint.name.host.clone(), is_sent };
+                let doubt = Doubt { host: endpoint.name.host.clone(), is_sent: progress.is_sent() };
                 PostEnd { result: done(error), doubt: Some(doubt) }
             }
             Fault::Ours(reason) => PostResult::Unable(reason).into(),
@@ -338,12 +337,9 @@ impl Courier {
             Some(ExchangeError::Cut(error)) => classify::failure(name, AttemptPhase::Answering, error, self.timeout),
             // It took the connection and did not get as far as taking the request: it was reached.
             None => {
-                let late = classify::late(name, progress.phase(), self.timeout);
-                if progress.stage() == AttemptProgress::REACHED {
-                    Fault::Endpoint(late)
-                } else {
-                    Fault::Unreached(late)
-                }
+                let phase = progress.phase();
+                let late = classify::late(name, phase, self.timeout);
+                if phase == AttemptPhase::Handshaking { Fault::Endpoint(late) } else { Fault::Unreached(late) }
             }
         }
     }

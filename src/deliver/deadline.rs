@@ -2,7 +2,6 @@
 //! container or machine, a debugger, memory that was swapped out) finds the deadline passed and the answer in its socket.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -50,47 +49,51 @@ pub(super) fn stood_still(started: Instant, timeout: Duration) -> bool {
 pub(super) struct AttemptProgress {
     /// Its deadline.
     pub(super) deadline: Instant,
-    stage: AtomicU8,
+    stage: Mutex<AttemptStage>,
+}
+
+#[derive(Debug, Default)]
+enum AttemptStage {
+    /// There is no connection.
+    #[default]
+    Begun,
+    Reached,
     /// What comes over the connection that it is sent over.
-    head: Mutex<Option<HeadRecorder>>,
+    Sent(HeadRecorder),
 }
 
 impl AttemptProgress {
-    pub(super) const REACHED: u8 = 1;
-    pub(super) const SENT: u8 = 2;
-
     pub(super) fn new(deadline: Instant) -> Self {
-        Self { deadline, stage: AtomicU8::default(), head: Mutex::default() }
+        Self { deadline, stage: Mutex::default() }
     }
 
     /// Nothing was sent after all.
     pub(super) fn restart(&self) {
-        self.stage.store(0, Ordering::Relaxed);
+        *self.stage.lock() = AttemptStage::Begun;
     }
 
     /// The host has answered.
     pub(super) fn reach(&self) {
-        self.stage.fetch_max(Self::REACHED, Ordering::Relaxed);
+        *self.stage.lock() = AttemptStage::Reached;
     }
 
     /// The request is written to the connection whose heads are recorded there.
     pub(super) fn sends_over(&self, head: &HeadRecorder) {
-        *self.head.lock() = Some(head.clone());
-        self.stage.store(Self::SENT, Ordering::Relaxed);
+        *self.stage.lock() = AttemptStage::Sent(head.clone());
     }
 
-    pub(super) fn stage(&self) -> u8 {
-        self.stage.load(Ordering::Relaxed)
+    /// Whether it may have reached the endpoint.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(*self.stage.lock(), AttemptStage::Sent(_))
     }
 
-    /// The same, more closely.
     pub(super) fn phase(&self) -> AttemptPhase {
-        match (self.stage(), &*self.head.lock()) {
-            (Self::SENT, Some(head)) if head.has_begun() => AttemptPhase::Answering,
-            (Self::SENT, Some(head)) if !head.is_sent() => AttemptPhase::Sending,
-            (Self::SENT, _) => AttemptPhase::Waiting,
-            (Self::REACHED, _) => AttemptPhase::Handshaking,
-            _ => AttemptPhase::Connecting,
+        match &*self.stage.lock() {
+            AttemptStage::Sent(head) if head.has_begun() => AttemptPhase::Answering,
+            AttemptStage::Sent(head) if !head.is_sent() => AttemptPhase::Sending,
+            AttemptStage::Sent(_) => AttemptPhase::Waiting,
+            AttemptStage::Reached => AttemptPhase::Handshaking,
+            AttemptStage::Begun => AttemptPhase::Connecting,
         }
     }
 }

@@ -5,8 +5,8 @@
 //! everything is public but what is listed here; of IPv6 nothing is public but global unicast (2000::/3)
 //! without what is listed here.
 //!
-//! Architecture invariant: this module is pure. Literal addresses are checked here, by [`parse_endpoint`], on
-//! every attempt and at every save; names are resolved in `resolve`, which asks [`Guard::check`] about
+//! Architecture invariant: this module is pure. Literal addresses are checked here, by [`parse_endpoint`], at
+//! every save and once for each [`super::Target`]; names are resolved in `resolve`, which asks [`Guard::check`] about
 //! every address that a connection could use.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

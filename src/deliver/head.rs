@@ -26,19 +26,30 @@ pub(super) struct HeadRecorder(Arc<Mutex<Recording>>);
 #[derive(Debug, Default)]
 struct Recording {
     bytes: Vec<u8>,
-    /// The head has ended, or nothing is held back any more: it is too long, or none.
-    complete: bool,
-    /// What came begins no head of HTTP/1.
-    foreign: bool,
-    /// Bytes read behind the head, or behind as much of an `overlong` one as is recorded.
+    stage: HeadStage,
+    /// Bytes read behind the head, or behind as much of an overlong one as is recorded.
     behind: usize,
-    overlong: bool,
     /// Bytes of interim responses that came before the head.
     interim: usize,
+    /// The first line of one of these takes all the room.
+    endless_interim: bool,
     /// Where one of these ends is not told in one way, so the head may be what belongs to it.
     odd_interim: bool,
     /// A part of the last request is still here: the system has not taken it.
     unsent: bool,
+}
+
+/// How far a head has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum HeadStage {
+    /// It is held back.
+    #[default]
+    Coming,
+    Ended,
+    /// It is too long to be held back any more.
+    Overlong,
+    /// What came begins no head of HTTP/1.
+    Foreign,
 }
 
 /// What of the bytes that were read goes on to hyper.
@@ -88,7 +99,7 @@ impl HeadRecorder {
     pub(super) fn take(&self, with_headers: bool) -> Option<RawHead> {
         let (bytes, is_judged) = {
             let mut recording = self.0.lock();
-            (std::mem::take(&mut recording.bytes), !recording.overlong && !recording.odd_interim)
+            (std::mem::take(&mut recording.bytes), recording.stage != HeadStage::Overlong && !recording.odd_interim)
         };
         let mut head = RawHead::parse(&bytes, with_headers)?;
         // What was not looked at may tell another end.
@@ -102,13 +113,13 @@ impl HeadRecorder {
         let began = &recording.bytes[..recording.bytes.len().min(MALFORMED_LINE_BYTES_MAX)];
         let foreign =
             || Foreign { began: String::from_utf8_lossy(began).into_owned(), after_interim: recording.interim > 0 };
-        recording.foreign.then(foreign)
+        (recording.stage == HeadStage::Foreign).then(foreign)
     }
 
     /// Whether a response has begun whose head has not come to its end.
     pub(super) fn has_begun(&self) -> bool {
         let recording = self.0.lock();
-        !recording.bytes.is_empty() && !recording.complete
+        !recording.bytes.is_empty() && recording.stage == HeadStage::Coming
     }
 
     /// Whether the system has taken the last request to its end. Where the endpoint has answered before, a further request
@@ -140,16 +151,17 @@ impl HeadRecorder {
     /// What is held back of a head that has not come to its end.
     pub(super) fn held_back(&self) -> Option<Vec<u8>> {
         let recording = self.0.lock();
-        (!recording.complete).then(|| recording.bytes.clone())
+        (recording.stage == HeadStage::Coming).then(|| recording.bytes.clone())
     }
 }
 
 impl Recording {
     /// Takes in what was read.
     fn record(&mut self, read: &[u8]) -> Passed {
-        if self.complete {
+        if self.stage != HeadStage::Coming {
             self.behind += read.len();
-            let most = RAW_BODY_BYTES_MAX + usize::from(self.overlong) * OVERLONG_HEAD_BYTES_MAX;
+            let rest = if self.stage == HeadStage::Overlong { OVERLONG_HEAD_BYTES_MAX } else { 0 };
+            let most = RAW_BODY_BYTES_MAX + rest;
             return if self.behind > most { Passed::TooMuch } else { Passed::AsRead };
         }
         // Nearly all heads come whole.
@@ -160,18 +172,18 @@ impl Recording {
             && !has_double_ends(&read[..end])
         {
             self.bytes.extend_from_slice(&read[..end]);
-            self.complete = true;
+            self.stage = HeadStage::Ended;
             return Passed::AsRead;
         }
         let (mut passed, mut rest) = (Vec::new(), read);
-        while !self.complete && !rest.is_empty() {
+        while self.stage == HeadStage::Coming && !rest.is_empty() {
             let (kept, over) = rest.split_at(rest.len().min(RAW_HEAD_BYTES_MAX - self.bytes.len()));
             // The end may stand across two reads.
             let from = self.bytes.len().saturating_sub(END_BYTES_MAX - 1);
             self.bytes.extend_from_slice(kept);
             rest = over;
             self.find_ends(from, &mut passed);
-            if self.interim > INTERIM_BYTES_MAX {
+            if self.endless_interim || self.interim > INTERIM_BYTES_MAX {
                 return Passed::EndlessInterim;
             }
         }
@@ -189,7 +201,7 @@ impl Recording {
         {
             // An interim response (RFC 9110 section 15.2) is followed by the one that counts; nobody needs it.
             if !is_interim(&self.bytes) {
-                self.complete = true;
+                self.stage = HeadStage::Ended;
                 pass(&self.bytes[..end], passed);
                 passed.extend_from_slice(&self.bytes[end..]);
                 self.bytes.truncate(end);
@@ -202,13 +214,16 @@ impl Recording {
             self.skip_line_ends();
             from = 0;
         }
-        self.foreign = !may_be_head(&self.bytes);
-        if self.bytes.len() == RAW_HEAD_BYTES_MAX && is_interim(&self.bytes) {
-            self.shorten_interim();
-        } else if self.foreign || self.bytes.len() == RAW_HEAD_BYTES_MAX {
-            (self.complete, self.overlong) = (true, !self.foreign);
-            passed.extend_from_slice(&self.bytes);
+        if !may_be_head(&self.bytes) {
+            self.stage = HeadStage::Foreign;
+        } else if self.bytes.len() < RAW_HEAD_BYTES_MAX {
+            return;
+        } else if is_interim(&self.bytes) {
+            return self.shorten_interim();
+        } else {
+            self.stage = HeadStage::Overlong;
         }
+        passed.extend_from_slice(&self.bytes);
     }
 
     /// Of an interim response its first line counts, and what may begin its end.
@@ -217,7 +232,8 @@ impl Recording {
         let end = self.bytes.len() - (END_BYTES_MAX - 1);
         let first_line = memchr(b'\n', &self.bytes).map_or(end, |at| at + 1);
         // One whose first line takes the room would be looked through again for each few bytes that come.
-        self.interim += if first_line < end / 2 { end - first_line } else { INTERIM_BYTES_MAX + 1 };
+        self.endless_interim = first_line >= end / 2;
+        self.interim += end.saturating_sub(first_line);
         self.bytes.drain(first_line.min(end)..end);
     }
 

@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 
 use super::head::{EndlessInterim, HeadRecorder, Passed};
 
@@ -157,11 +156,5 @@ impl<S: Write + Unpin> Write for RecordedStream<S> {
         }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.written(result, length)
-    }
-}
-
-impl<S: Connection> Connection for RecordedStream<S> {
-    fn connected(&self) -> Connected {
-        self.stream.connected()
     }
 }

@@ -6,7 +6,7 @@
 //! A workspace has one name at a time, and a name is looked up once however many ask for it. So one workspace takes
 //! one place, and names whose servers never answer at most half of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -20,7 +20,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::family;
 use super::guard::{Barrier, Forbidden, Guard};
@@ -62,8 +62,8 @@ struct Lookups {
     places: Semaphore,
     /// Those of the places that names without an answer may take.
     places_for_silent: Semaphore,
-    /// Names whose last lookup nobody answered, at most [`SILENT_NAMES_MAX`].
-    silent: Mutex<HashSet<String>>,
+    /// Names whose last lookup nobody answered, and when that ended: the latest [`SILENT_NAMES_MAX`].
+    silent: Mutex<HashMap<String, Instant>>,
 }
 
 type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[IpAddr]>, LookupError>> + Send>>;
@@ -168,7 +168,7 @@ async fn look_up(host: String, lookups: Arc<Lookups>) -> Result<Arc<[IpAddr]>, L
 impl Lookups {
     /// Waits for a place, and for one of those for silent names if it is one. They are free again with the result.
     async fn turn(&self, host: &str) -> Option<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>)> {
-        let is_silent = self.silent.lock().contains(host);
+        let is_silent = self.silent.lock().contains_key(host);
         let take = async {
             let silent = if is_silent { Some(self.places_for_silent.acquire().await.ok()?) } else { None };
             Some((self.places.acquire().await.ok()?, silent))
@@ -181,8 +181,14 @@ impl Lookups {
         let mut silent = self.silent.lock();
         if !is_silent {
             silent.remove(&host);
-        } else if silent.len() < SILENT_NAMES_MAX {
-            silent.insert(host);
+            return;
+        }
+        silent.insert(host, Instant::now());
+        // Many names that are tried once would keep those out that are silent all the time.
+        if silent.len() > SILENT_NAMES_MAX
+            && let Some(oldest) = silent.iter().min_by_key(|(_, at)| **at).map(|(name, _)| name.clone())
+        {
+            silent.remove(&oldest);
         }
     }
 }
@@ -279,5 +285,19 @@ mod tests {
         drop(turns);
         resolver.lookups.note(names[0].clone(), false);
         assert_eq!(resolver.lookups.silent.lock().len(), 3, "one that was answered is silent no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_name_without_an_answer_takes_the_place_of_the_one_that_was_silent_longest_ago() {
+        let lookups = resolver(2).lookups;
+        for n in 0..SILENT_NAMES_MAX {
+            lookups.note(format!("{n}.example"), true);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        lookups.note("0.example".to_owned(), true);
+        lookups.note("new.example".to_owned(), true);
+        let silent = lookups.silent.lock();
+        let known = ["new.example", "0.example", "1.example", "2.example"].map(|name| silent.contains_key(name));
+        assert_eq!((known, silent.len()), ([true, true, false, true], SILENT_NAMES_MAX));
     }
 }

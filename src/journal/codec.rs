@@ -7,13 +7,13 @@
 //!
 //! | type | members |
 //! |---|---|
-//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message`, `test` or `again`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message` or `omitted`, (`status`), (`headers`), (`body`), (`truncated`): see [`attempt`] |
+//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message`, `test` or `again`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message` or `omitted`, (`status`), (`headers`), (`malformed`), (`body`), (`truncated`): see [`attempt`] |
 //! | the same of version 1 | `at`, `trigger`, `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
-//! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
+//! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret`, (`headers`), (`changed_headers`) |
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until`, (`configuration`) |
 //! | `tokens_revoked` | `at`, `by` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
-//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`crate::workspace::event::MailId::owed_by`], (`detail`) |
+//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`crate::workspace::event::MailId::owed_by`], (`kind`), (`detail`) |
 //!
 //! Headers are an array of `[name, value]`, in version 2 lines. `message` is the producer's object, byte for byte.
 //!
@@ -57,7 +57,7 @@ pub enum CodecError {
     /// Written by another version of the program.
     #[error("the version of a stored {what} is {found}, this program reads up to {known}: start the newer program")]
     UnknownVersion {
-        /// The form: `event`, `snapshot`, `newest message` or `mail`.
+        /// The form: `event`, `snapshot`, `newest message`, `bookmark` or `mail`.
         what: &'static str,
         /// The version found.
         found: u64,

@@ -7,9 +7,10 @@
 //! | key | value |
 //! |---|---|
 //! | `…:meta` | `format` ([`super::codec::FORMAT`], or less while an older program shares it), `shards`, `sealing-key/<id>` (its print) for each key that seals something |
+//! | `…:sessions` | session → Unix ms when it would have ended |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
 //! | `…:glances` | by process `<told> <glance>`: Unix ms by Redis' clock, and [`crate::workspace::view::NodeGlance`] as JSON |
-//! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
+//! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over; `newest`: the last entry that was, and a sum of it (`LastHanded`) |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:durable` | 1: what a wait for durability writes |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
@@ -20,6 +21,8 @@
 //! | `…:{k}:snapshot:<ws>` | [`super::codec::encode_snapshot`] |
 //! | `…:{k}:last:<ws>` | [`super::codec::encode_newest`]: entry id and text |
 //! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::codec::encode_mail`] |
+//! | `…:{k}:bookmark` | [`super::codec::encode_bookmark`] |
+//! | `…:{k}:workspaces`, `…:{k}:workspaces:<status>` | ids, all with the score 0 |
 //! | `…:{k}:sources` | source → greatest entry id handed over |
 //! | `…:{k}:rejected` | see [`super::rejected`] |
 //! | `…:{k}:requeueing` | id among the rejected → until when it is claimed, in Unix ms; with a cluster only |
@@ -47,6 +50,7 @@ mod glances;
 mod group;
 mod inner;
 mod intake;
+mod json;
 mod keys;
 mod lease;
 mod meta;

@@ -29,7 +29,7 @@ pub struct Stored {
 /// A form cannot be read; a used journal has no snapshot; its top is below the snapshot; an attempt
 /// above the snapshot is missing.
 pub fn load(workspace: &WorkspaceId, stored: &Stored) -> Result<Loaded, LoadError> {
-    let mut state = base(workspace, stored)?;
+    let mut state = snapshot(workspace, stored)?;
     let snapshot_seq = state.seq;
     let mut loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
     for event in stored.attempts.iter().filter(|event| event.seq > snapshot_seq) {
@@ -44,20 +44,12 @@ pub fn load(workspace: &WorkspaceId, stored: &Stored) -> Result<Loaded, LoadErro
     Ok(loaded)
 }
 
-/// The snapshot as it is.
-///
-/// # Errors
-/// It cannot be read; a used journal has none; its top is below it.
-pub fn snapshot(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
-    base(workspace, stored)
-}
-
-/// The same with the last attempts.
+/// The same state, with the last attempts.
 ///
 /// # Errors
 /// As [`load`], and when one of the last attempts cannot be read.
 pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadError> {
-    let mut state = base(workspace, stored)?;
+    let mut state = snapshot(workspace, stored)?;
     let mut attempts = Vec::with_capacity(ATTEMPTS_RETAINED);
     let last = stored.attempts.len().saturating_sub(ATTEMPTS_RETAINED);
     let (before, shown) = stored.attempts.split_at(last);
@@ -69,7 +61,7 @@ pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadErr
         let decoded = if event.seq > snapshot_seq {
             apply_attempt(workspace, &mut state, event)?
         } else {
-            decode(workspace, event)?
+            decode_attempt(workspace, event)?
         };
         if let Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) = decoded {
             attempts.push((event.seq, *attempt));
@@ -86,9 +78,9 @@ pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadErr
 /// # Errors
 /// A form cannot be read; a used journal has no snapshot; its top is below the snapshot.
 pub fn newest_state(workspace: &WorkspaceId, stored: &Stored) -> Result<Option<State>, LoadError> {
-    let mut state = base(workspace, &Stored { attempts: Vec::new(), ..stored.clone() })?;
+    let mut state = snapshot(workspace, &Stored { attempts: Vec::new(), ..stored.clone() })?;
     let Some(newest) = stored.attempts.last().filter(|event| event.seq > state.seq) else { return Ok(Some(state)) };
-    let event = decode(workspace, newest)?;
+    let event = decode_attempt(workspace, newest)?;
     let Some(attempt) = event.attempt() else { return Ok(None) };
     let Some(errors) = attempt.errors else { return Ok(None) };
     (state.seq, state.errors) = (newest.seq, errors);
@@ -119,7 +111,7 @@ pub fn newest(
         return Ok(skipped);
     };
     let mut named = last.iter().filter(|event| event.seq == seq);
-    let event = named.next().map(|event| decode(workspace, event)).transpose()?;
+    let event = named.next().map(|event| decode_attempt(workspace, event)).transpose()?;
     let message = event.as_ref().and_then(Event::attempt).and_then(|attempt| attempt.request.message.clone());
     // Of one whose message was omitted nothing can be sent.
     Ok(message.map(|message| Newest { entry, message }).or(skipped))
@@ -130,18 +122,14 @@ pub fn newest(
 /// # Errors
 /// A form cannot be read, or does not stand where it says.
 pub fn history(workspace: &WorkspaceId, events: &[StoredEvent]) -> Result<Vec<(u64, Event)>, LoadError> {
-    let decode = |event: &StoredEvent| {
-        let (seq, decoded) = codec::decode_event(&event.json).map_err(|error| error.of(workspace))?;
-        if seq != event.seq {
-            return Err(corrupt(workspace, format!("the event at seq {} says that it is {seq}", event.seq)));
-        }
-        Ok((seq, decoded))
-    };
-    events.iter().map(decode).collect()
+    events.iter().map(|event| Ok((event.seq, decode(workspace, event)?))).collect()
 }
 
-/// The state that the attempts are applied to.
-fn base(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
+/// The snapshot as it is: the state that the attempts are applied to.
+///
+/// # Errors
+/// It cannot be read; a used journal has none; its top is below it.
+pub fn snapshot(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
     let Some(snapshot) = &stored.snapshot else {
         return if stored.top == 0 && stored.attempts.is_empty() {
             Ok(State::default())
@@ -164,19 +152,25 @@ fn apply_attempt(workspace: &WorkspaceId, state: &mut State, event: &StoredEvent
     if event.seq != state.seq + 1 {
         return Err(corrupt(workspace, format!("seq {} is followed by {}", state.seq, event.seq)));
     }
-    let event = decode(workspace, event)?;
+    let event = decode_attempt(workspace, event)?;
     state.evolve(&event);
     Ok(event)
 }
 
-/// Reads an attempt, and checks that it stands where it says.
+fn decode_attempt(workspace: &WorkspaceId, event: &StoredEvent) -> Result<Event, LoadError> {
+    let decoded = decode(workspace, event)?;
+    if decoded.attempt().is_none() {
+        let detail = format!("the event at seq {} is no attempt but stands among them", event.seq);
+        return Err(corrupt(workspace, detail));
+    }
+    Ok(decoded)
+}
+
+/// Reads an event, and checks that it stands where it says.
 fn decode(workspace: &WorkspaceId, event: &StoredEvent) -> Result<Event, LoadError> {
     let (seq, decoded) = codec::decode_event(&event.json).map_err(|error| error.of(workspace))?;
     if seq != event.seq {
         return Err(corrupt(workspace, format!("the event at seq {} says that it is {seq}", event.seq)));
-    }
-    if decoded.attempt().is_none() {
-        return Err(corrupt(workspace, format!("the event at seq {seq} is no attempt but stands among them")));
     }
     Ok(decoded)
 }

@@ -141,7 +141,9 @@ impl State {
     fn mail_ended(&mut self, ended: &MailEnded, state: MailState) {
         let Some(mail) = self.mail_of(ended.mail) else { return };
         let owed_at = mail.at;
-        *mail = Mail { owed_by: mail.owed_by, state, at: ended.at, detail: ended.detail.clone() };
+        // By that of the last one the next one to a replaced owner is counted, however long its sending was tried.
+        let at = if ended.mail.kind == MailKind::Replaced { owed_at } else { ended.at };
+        *mail = Mail { owed_by: mail.owed_by, state, at, detail: ended.detail.clone() };
         // Nobody got it, so it takes no other's place.
         if state == MailState::Dropped
             && let Some(place) = self.mails.iter().position(|at| *at == owed_at)

@@ -287,7 +287,7 @@ pub struct Mail {
     pub owed_by: u64,
     /// What became of it.
     pub state: MailState,
-    /// Since when it is in that state.
+    /// Since when it is in that state; of [`MailKind::Replaced`] when it became owed.
     pub at: Time,
     /// What the mail server said, or why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

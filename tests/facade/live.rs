@@ -1,5 +1,6 @@
 //! The live stream: what a client is told, how it catches up, and when the stream ends.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -223,6 +224,30 @@ async fn a_workspace_is_read_only_when_it_moved() {
     book.attempt([1], 0);
     assert_eq!(listener.next().await.unwrap().kind, "attempt");
     assert_eq!(*journal.reads.lock().unwrap(), 3);
+}
+
+/// Its streams end, so that their clients come back.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_panics_is_replaced_by_the_next_one() {
+    let book = Book::new();
+    let (read, panics) = (book.0.clone(), AtomicBool::new(true));
+    let version = move || {
+        assert!(!panics.swap(false, Ordering::Relaxed), "a panic of the watch, as this test wants it");
+        None
+    };
+    let journal = Arc::new(FakeJournal {
+        read: Box::new(move || Ok(read.lock().unwrap().clone())),
+        version: Box::new(version),
+        ..FakeJournal::default()
+    });
+    let router = facade(journal, working());
+    let mut listener = Listener::open(&router, None).await;
+    assert_eq!(listener.words(1).await, ["state 0"]);
+    assert!(listener.next().await.is_none(), "nobody reads for it any more");
+    let mut listener = Listener::open(&router, None).await;
+    assert_eq!(listener.words(1).await, ["state 0"]);
+    book.attempt([1], 0);
+    assert_eq!(listener.words(1).await, ["attempt 1"]);
 }
 
 /// The service's end, and a connection with the stream's head read.

@@ -57,7 +57,6 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("maud", &["http/screen"]),
     ("redis", &["journal/redis"]),
     ("redb", &["journal/embedded"]),
-    ("hyper_rustls", &["deliver/connection"]),
     ("reqwest", &["cli/client"]),
     ("lettre", &["notify"]),
     ("utoipa_swagger_ui", &["http/openapi/docs_page"]),

@@ -193,13 +193,13 @@ impl HeldEntries {
 
     /// Has a step committed, which settles what was decided since the last one.
     pub(in crate::actor) fn commit(&mut self, step: Step) {
-        self.effects.push(Effect::Commit(Box::new(step)));
+        self.effects.push(Effect::Commit(Box::new(step), None));
         self.open = 0;
     }
 
     /// The same for a step that holds the `TestStarted` of this command.
     pub(in crate::actor) fn commit_test_start(&mut self, step: Step, command: EntryId) {
-        self.effects.push(Effect::CommitTestStart(Box::new(step), command));
+        self.effects.push(Effect::Commit(Box::new(step), Some(command)));
         self.open = 0;
     }
 

@@ -81,8 +81,8 @@ impl Committer {
 
     /// The next request, if one may be made now.
     pub(super) fn next(&mut self, now: Instant) -> Option<ShardRequest> {
-        if let Some(PendingRequest::Other(_)) = self.queue.front() {
-            let Some(PendingRequest::Other(request)) = self.queue.pop_front() else { return None };
+        let is_other = |pending: &mut PendingRequest| matches!(pending, PendingRequest::Other(_));
+        if let Some(PendingRequest::Other(request)) = self.queue.pop_front_if(is_other) {
             return Some(request);
         }
         if self.in_flight.len() >= COMMITS_IN_FLIGHT_MAX || !(self.is_ripe(now) || self.renewal_is_due(now)) {

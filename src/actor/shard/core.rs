@@ -399,12 +399,14 @@ impl ShardCore {
         }
     }
 
-    /// Wakes up to `n` starved workspaces, the longest starved first.
+    /// Wakes up to `n` starved workspaces, the longest starved first. One in its pause stays: it could only starve again.
     fn wake_starved(&mut self, n: usize, now: Instant) {
         for _ in 0..n.min(self.starved.len()) {
             let Some(slot) = self.starved.pop_front() else { break };
             let Some(account) = self.book.get_mut(slot) else { continue };
-            if std::mem::take(&mut account.starved) && account.phase == Phase::Active {
+            if account.starved && account.entries().is_some_and(|entries| !entries.may_start(now)) {
+                self.starved.push_back(slot);
+            } else if std::mem::take(&mut account.starved) && account.phase == Phase::Active {
                 self.wake(slot, now);
             }
         }

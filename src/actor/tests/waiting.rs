@@ -26,6 +26,7 @@ use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Event, MailId, MailState, Trigger, WebhookDisabled};
 use crate::workspace::headers::CustomHeaders;
+use crate::workspace::state::Webhook;
 use support::endpoint::Manner;
 
 #[tokio::test]
@@ -84,6 +85,46 @@ async fn what_this_machine_cannot_attempt_waits_for_as_long_as_that_lasts_and_co
     }
     assert_eq!(core.state.errors, 0);
     assert!((3_600..3_700).contains(&tries), "about once a second: {tries}");
+}
+
+/// It could only starve again, 256 of them every 10 ms.
+#[tokio::test(start_paused = true)]
+async fn a_workspace_whose_attempts_cannot_be_made_is_left_alone_until_it_may_try_again() {
+    let context = workspace_core(State::default(), Vec::new()).0.context;
+    let mut shard = shard_core(Rc::clone(&context.admission));
+    actions(&mut shard);
+    acquire(&mut shard, Vec::new());
+    shard.polled(Polled { messages: vec![entry(50)], ..Polled::default() }, Instant::now());
+    actions(&mut shard);
+    let webhook = Webhook { url: Some("http://127.0.0.1:1/".into()), enabled: true, ..Webhook::default() };
+    let state = State { webhook, ..State::default() };
+    shard.loaded(&id("acme"), Ok(Loaded { state, ..loaded() }), Instant::now());
+    let (mut workspace, mut tries, mut wakes, began) = (None, 0, 0, Instant::now());
+    while tries < 3 && began.elapsed() < Duration::from_secs(1) {
+        let now = Instant::now();
+        while let Some(action) = shard.next_action(now) {
+            match action {
+                ShardAction::Activate { slot, incarnation, seed } => {
+                    workspace = shard.begin(slot, incarnation, *seed, &context, now).map(|core| (incarnation, core));
+                }
+                ShardAction::Tell(slot, mail) => {
+                    let (incarnation, core) = workspace.as_mut().unwrap();
+                    assert!(shard.decide(slot, *incarnation, core, mail, now));
+                    wakes += 1;
+                }
+                ShardAction::Post(start, place) => {
+                    drop(place);
+                    let end = AttemptEnd::Unable("no port is left".to_owned());
+                    shard.ended(FinishedAttempt { start, began: crate::app::now(), end }, now);
+                    tries += 1;
+                }
+                _ => {}
+            }
+        }
+        tokio::time::advance(shard.wake_at(now) - now).await;
+        shard.tick(Instant::now());
+    }
+    assert_eq!((tries, wakes), (3, 3));
 }
 
 /// Each that is told takes a turn of its actor, and the messages of others wait for all of them.

@@ -1,10 +1,10 @@
 //! Why a request of the command line did not succeed, and what helps.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use crate::cli::failure::{CommandError, EXIT_FAILED, EXIT_USAGE};
+use crate::deliver::causes;
 use crate::journal::port::{PublishError, StoreTrouble};
 
 /// How long an answer may take: longer than the service waits for a command.
@@ -116,16 +116,6 @@ impl InnermostCause {
     fn of(error: &reqwest::Error) -> Self {
         Self(causes(error).last().map(ToString::to_string).unwrap_or_default())
     }
-}
-
-/// An error and what caused it, outermost first. An `io::Error` hides the error that it wraps from `source`, so it is
-/// asked separately.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let first: &(dyn Error + 'static) = error;
-    std::iter::successors(Some(first), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
-        None => error.source(),
-    })
 }
 
 impl RequestError {

@@ -183,7 +183,7 @@ fn a_head_without_end_is_recorded_up_to_its_bound() {
     let mut passed = Vec::new();
     let start = recorder.0.lock().record(b"HTTP/1.1 200 OK\r\n");
     assert_eq!(start, Passed::Nothing);
-    while !recorder.0.lock().complete {
+    while recorder.held_back().is_some() {
         match recorder.0.lock().record(&b"a: b\r\n".repeat(1_000)) {
             Passed::Instead(more) => passed.extend(more),
             other => assert_eq!(other, Passed::Nothing),

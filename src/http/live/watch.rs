@@ -147,6 +147,17 @@ impl Watch {
     }
 }
 
+impl Drop for Watch {
+    /// However it ends, even by a panic: its streams end with it, and who comes next gets a watch of his own.
+    fn drop(&mut self) {
+        let mut watched = self.watched.lock();
+        // Another one may have taken its place by now.
+        if watched.get(&self.workspace).is_some_and(|sender| Arc::ptr_eq(sender, &self.sender)) {
+            watched.remove(&self.workspace);
+        }
+    }
+}
+
 /// What the streams of a workspace need of a reading: small, so that it may be held for them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct WatchedState {

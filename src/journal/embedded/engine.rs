@@ -24,7 +24,7 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
 use crate::workspace::time::Clock;
 
-/// Where an answer goes. Dropped without one: the journal is closed or its file failed.
+/// Where an answer goes. Dropped without one: the journal is closed, its file failed or too many calls wait.
 pub(super) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// A call.
@@ -323,7 +323,8 @@ pub(super) fn reason(failure: &Failure) -> String {
     if failure.get().is_none() {
         drop(failure.while_running());
     }
-    failure.get().cloned().unwrap_or_else(|| "the journal is closed; open it again".to_owned())
+    let refused = "the journal is closed, or too many calls wait for it, as the log says then";
+    failure.get().cloned().unwrap_or_else(|| refused.to_owned())
 }
 
 /// What the engine tells the others.

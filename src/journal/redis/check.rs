@@ -291,10 +291,7 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
             if !knows_waitaof(version) {
                 return Err(RedisStartError::NoSync(version.to_owned()));
             }
-            // Asks for nothing: only whether it may be asked.
-            let mut wait = redis::cmd("WAITAOF");
-            wait.arg(0).arg(0).arg(1);
-            connection.call(&wait, STORE_TIMEOUT).await.map(|_| Waited::Log).map_err(RedisStartError::NoWait)
+            ask_for_disk(connection).await.map(|_| Waited::Log).map_err(RedisStartError::NoWait)
         }
         Durability::Replicated if value("connected_slaves") == "0" => Err(RedisStartError::NoReplica),
         Durability::Replicated => Ok(Waited::Replica),
@@ -303,11 +300,14 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
 
 /// Whether the user may ask when something is on disk, or nobody can: an older Redis does not know the command.
 async fn may_wait_for_disk(connection: &mut Connection) -> bool {
+    !ask_for_disk(connection).await.is_err_and(|error| error.code() == Some("NOPERM"))
+}
+
+/// Waits for nothing to be on disk: only whether that may be asked counts.
+async fn ask_for_disk(connection: &mut Connection) -> Result<redis::Value, RedisError> {
     let mut wait = redis::cmd("WAITAOF");
-    // Asks for nothing: only whether it may be asked.
     wait.arg(0).arg(0).arg(1);
-    let answer = connection.call(&wait, STORE_TIMEOUT).await;
-    !answer.is_err_and(|error| error.code() == Some("NOPERM"))
+    connection.call(&wait, STORE_TIMEOUT).await
 }
 
 /// WAITAOF came with Redis 7.2, and Valkey has it from its start, as which it tells 7.2.

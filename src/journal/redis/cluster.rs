@@ -76,12 +76,14 @@ pub(super) async fn open_named(node: &ConnectionInfo, what: &str) -> Result<Conn
     })
 }
 
-/// Every primary that holds slots, asked of the first seed that answers.
+/// Every primary that holds slots, asked of the first seed that answers: by its first slot, so that after a fail-over each
+/// has the place of the one before it.
 ///
 /// # Errors
 /// No seed answers.
 pub(super) async fn primaries(seeds: &Seeds) -> Result<Vec<ConnectionInfo>, RedisError> {
-    let (_, ranges) = asked(seeds, "").await?;
+    let (_, mut ranges) = asked(seeds, "").await?;
+    ranges.sort_unstable_by_key(|range| range.first);
     let mut primaries: Vec<ConnectionInfo> = Vec::new();
     for SlotRange { primary, .. } in ranges {
         if primaries.iter().all(|known| known.addr() != primary.addr()) {

@@ -10,6 +10,7 @@ use redis::{Cmd, RedisWrite, ToRedisArgs};
 use self::Argument::{Id, Number, Text, Word};
 use super::compression;
 use super::connector::Connector;
+use super::json::json;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::lease::ShardLease;
 use super::script::Script;
@@ -225,7 +226,7 @@ impl<'a> Operations<'a> {
             self.arguments.extend(fields.map(Text));
         }
         for (command, answer) in &step.answers {
-            self.push("answer", [Id(*command), Text(encode_answer(answer))]);
+            self.push("answer", [Id(*command), Text(json(answer).into())]);
         }
     }
 
@@ -273,9 +274,4 @@ fn mail_field(workspace: &WorkspaceId, mail: MailId) -> Bytes {
 /// What the fields of all mails of the workspace begin with; only digits follow.
 fn mail_fields(workspace: &WorkspaceId) -> Bytes {
     Bytes::from(format!("{workspace}:"))
-}
-
-#[expect(clippy::expect_used, reason = "an answer has only members that JSON can hold")]
-fn encode_answer(answer: &crate::workspace::command::Answer) -> Bytes {
-    serde_json::to_vec(answer).expect("an answer is written as JSON").into()
 }

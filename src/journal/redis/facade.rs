@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorClass, classify, store_error, unexpected};
 use super::inner::RedisInner;
+use super::json::json;
 use super::keys::WorkspaceKey;
 use super::read::{self, AttemptRange, WorkspaceReply};
 use super::reply;
@@ -34,7 +35,7 @@ impl RedisInner {
         let until = Instant::now() + wait.min(command.expires_at.since((self.clock)()));
         let shard = workspace.shard(self.shards);
         let keys = self.keys.shard(shard);
-        let encoded = encode(command);
+        let encoded = json(command);
         let submit = async |script, waiting_max: usize| {
             let mut cmd = self.connector.script(script, &[keys.commands(), keys.answers()]);
             cmd.arg(waiting_max).arg(workspace.as_str()).arg(&encoded);
@@ -168,9 +169,4 @@ fn submitted(answer: Value) -> Result<Option<(EntryId, EntryId)>, RedisError> {
         "FULL" => Ok(None),
         _ => Err(unexpected("an unknown word from submit.lua")),
     }
-}
-
-#[expect(clippy::expect_used, reason = "a command has only members that JSON can hold")]
-fn encode(command: &Command) -> Vec<u8> {
-    serde_json::to_vec(command).expect("a command is written as JSON")
 }

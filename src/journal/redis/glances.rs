@@ -5,6 +5,7 @@ use tracing::debug;
 
 use super::error::{store_error, unexpected};
 use super::inner::RedisInner;
+use super::json::json;
 use super::reply;
 use super::script::Script;
 use crate::config::{GLANCE_KEPT_FOR, GLANCE_OLD_AFTER, GLANCES_KEPT_MAX};
@@ -13,7 +14,7 @@ use crate::workspace::view::NodeGlance;
 
 impl RedisInner {
     pub(super) async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError> {
-        let cmd = self.glances_cmd(&glance.process, &encode(glance));
+        let cmd = self.glances_cmd(&glance.process, &json(glance));
         let told = self.shared.call_repeatable(&self.keys.glances(), &cmd).await;
         told.map(drop).map_err(|error| store_error("telling the other nodes what this one knows", error))
     }
@@ -45,9 +46,4 @@ fn reading(answer: Value) -> Result<GlancesReading, RedisError> {
         }
     }
     Ok(GlancesReading { at, glances })
-}
-
-#[expect(clippy::expect_used, reason = "a glance has only members that JSON can hold")]
-fn encode(glance: &NodeGlance) -> Vec<u8> {
-    serde_json::to_vec(glance).expect("what a node knows is written as JSON")
 }

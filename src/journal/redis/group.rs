@@ -9,7 +9,7 @@
 //! ended; of a stream that is another one ([`identity`]) at its start, and no shard has had anything of it.
 
 pub(super) mod form;
-mod identity;
+pub(super) mod identity;
 pub(super) mod pending;
 pub(super) mod reader;
 

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::error::{store_error, unexpected};
 use super::inner::RedisInner;
+use super::json::json;
 use super::meta::StoredMeta;
 use super::reply;
 use super::script::Script;
@@ -17,7 +18,7 @@ use crate::journal::port::{NodeRecord, NodesReading, Owed, SeenNode, ShardOwner,
 impl RedisInner {
     pub(super) async fn register_node(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
         let read = async {
-            let mut reading = self.nodes_and_owners(&node.id, &node.process, &encode(node)).await?;
+            let mut reading = self.nodes_and_owners(&node.id, &node.process, &json(node)).await?;
             let StoredMeta { format, shards } = self.agree(&reading).await?;
             (reading.format, reading.shards) = (format, shards);
             Ok(reading)
@@ -105,9 +106,4 @@ fn reading(answer: Value) -> Result<NodesReading, RedisError> {
 
 fn decode(value: Value) -> Result<NodeRecord, Box<dyn std::error::Error + Send + Sync>> {
     Ok(serde_json::from_slice(&reply::bytes(value)?.unwrap_or_default())?)
-}
-
-#[expect(clippy::expect_used, reason = "a record has only members that JSON can hold")]
-fn encode(record: &NodeRecord) -> Vec<u8> {
-    serde_json::to_vec(record).expect("a node's record is written as JSON")
 }

@@ -78,7 +78,7 @@ pub(super) fn salvage_command(
 /// Its answer. What is no event is counted.
 ///
 /// # Errors
-/// The answer has another form.
+/// It has another form.
 pub(super) fn parse_salvage(answer: Value) -> Result<Remains, RedisError> {
     let [snapshot, attempts, attempts_top, journal_top, last, history, odd] = reply::tuple(answer)?;
     let (attempts, history) = (reply::entries(attempts)?, reply::entries(history)?);
@@ -97,10 +97,10 @@ pub(super) fn parse_salvage(answer: Value) -> Result<Remains, RedisError> {
     })
 }
 
-/// Its answer.
+/// The answer to [`command`].
 ///
 /// # Errors
-/// The answer has another form.
+/// It has another form.
 pub(super) fn parse(answer: Value) -> Result<WorkspaceReply, RedisError> {
     let [snapshot, attempts, attempts_top, journal_top, last] = reply::tuple(answer)?;
     let top = reply::id(attempts_top)?.ms.max(reply::id(journal_top)?.ms);

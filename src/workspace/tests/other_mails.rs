@@ -1,13 +1,14 @@
 //! The mails that an operator asks for: a warning, and that a webhook delivers again.
 
-use crate::workspace::command::{Change, Save};
+use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::decide::{self, MailTurn, SaveContext};
 use crate::workspace::event::{
     Attempt, Event, MailEnded, MailId, MailKind, MailOwed, MailState, WebhookDisabled, WebhookSaved,
 };
-use crate::workspace::policy::{Counting, OTHER_MAILS_PER_DAY_MAX, Policy};
+use crate::workspace::policy::{Counting, MAIL_LIMIT_SPAN, OTHER_MAILS_PER_DAY_MAX, Policy};
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
+use crate::workspace::time::Time;
 
 fn all_mails() -> Policy {
     Policy { mail_warning: true, mail_recovered: true, ..Policy::default() }
@@ -238,18 +239,38 @@ fn a_mail_of_the_first_kind_is_written_as_when_there_was_no_other() {
     assert_eq!(written(MailKind::Recovered), r#"{"disabled":7,"kind":"recovered"}"#);
 }
 
+fn save_by(address: &str, now: Time) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
+    let save = Save { url: Some(URL.to_owned()), owner_email: Change::Set(address.to_owned()), ..Save::default() };
+    move |state| {
+        let secret = fresh_secret();
+        let context = SaveContext { at: now, by: "ops", fresh_secret: &secret, mails_begun: &[], mail_server: true };
+        decide::save(state, &save, &context)
+    }
+}
+
+fn is_told(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::MailOwed(owed) if owed.kind == MailKind::Replaced))
+}
+
+/// One that was refused at once, and one that was given up at last.
+#[test]
+fn another_replaced_owner_is_told_a_day_after_the_last_mail_became_owed_whatever_became_of_it() {
+    let day = i64::try_from(MAIL_LIMIT_SPAN.as_millis()).unwrap();
+    for ended in [150, 100 + day] {
+        let mut state = state_of(&[switched_on()]);
+        let replaced = save_by("bob@x.example", at(100))(&state).unwrap();
+        assert!(is_told(&replaced));
+        replaced.iter().for_each(|event| state.evolve(event));
+        let mail = state.owed_mails().next().unwrap();
+        state.evolve(&Event::MailGivenUp(MailEnded { at: at(ended), mail, detail: None }));
+        let told = [99, 100].map(|ms| is_told(&save_by("eve@x.example", at(day + ms))(&state).unwrap()));
+        assert_eq!(told, [false, true], "given up at {ended}");
+    }
+}
+
 /// The person is the same, and so is the mail that tells of a real replacement later that day.
 #[test]
 fn another_spelling_of_the_owners_domain_replaces_nobody() {
-    let save_by = |address: &str| {
-        let save = Save { url: Some(URL.to_owned()), owner_email: Change::Set(address.to_owned()), ..Save::default() };
-        move |state: &State| {
-            let secret = fresh_secret();
-            let context =
-                SaveContext { at: at(100), by: "ops", fresh_secret: &secret, mails_begun: &[], mail_server: true };
-            decide::save(state, &save, &context)
-        }
-    };
     let owner = |address: &str| {
         let Event::WebhookSaved(saved) = switched_on() else { unreachable!() };
         Event::WebhookSaved(WebhookSaved { owner_email: Some(address.to_owned()), ..saved })
@@ -262,9 +283,8 @@ fn another_spelling_of_the_owners_domain_replaces_nobody() {
         ("ann@x.example", "anna@x.example", true),
         ("ann@b\u{fc}cher.example", "ann@bucher.example", true),
     ] {
-        let events = save_by(after)(&state_of(&[owner(before)])).unwrap();
+        let events = save_by(after, at(100))(&state_of(&[owner(before)])).unwrap();
         assert!(matches!(&events[0], Event::WebhookSaved(saved) if saved.owner_email.as_deref() == Some(after)));
-        let told = events.iter().any(|event| matches!(event, Event::MailOwed(owed) if owed.kind == MailKind::Replaced));
-        assert_eq!(told, replaced, "{before} -> {after}");
+        assert_eq!(is_told(&events), replaced, "{before} -> {after}");
     }
 }

@@ -30,7 +30,7 @@ impl HeldEntries {
     /// Takes the steps that were decided since the last time, and nothing else that was.
     pub(in crate::actor) fn take_steps(&mut self) -> Vec<Step> {
         let steps = self.effects.drain(..).filter_map(|effect| match effect {
-            Effect::Commit(step) | Effect::CommitTestStart(step, _) => Some(*step),
+            Effect::Commit(step, _) => Some(*step),
             _ => None,
         });
         steps.collect()

@@ -79,8 +79,7 @@ impl ShardCore {
         let mut effects = std::mem::take(&mut account.entries_mut().effects);
         for effect in effects.drain(..) {
             match effect {
-                Effect::Commit(step) => self.push_step(Some(slot), step, None, now),
-                Effect::CommitTestStart(step, command) => self.push_step(Some(slot), step, Some(command), now),
+                Effect::Commit(step, test) => self.push_step(Some(slot), step, test, now),
                 Effect::Post(start, in_flight) => self.actions.push_back(ShardAction::Post(start, in_flight)),
                 Effect::FindNewest(command) => {
                     if let Some(account) = self.book.get(slot) {

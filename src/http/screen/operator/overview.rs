@@ -46,19 +46,21 @@ impl Overview<'_> {
 impl FacadeState {
     /// Reads every part, all at the same time.
     pub(super) async fn overview<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         csrf: &'a str,
         choice: &'a ListChoice,
         notice: Option<(Tone, String)>,
     ) -> Overview<'a> {
         let journal = &self.facade.journal;
         let summaries = &self.summaries;
+        // Read to their end even if this page does not wait so long.
+        let [of_rejected, of_mails] = [(); 2].map(|()| Arc::clone(self));
         let (counts, work, told, rejected, mails, list) = tokio::join!(
             known(self.reader.small(None, journal.workspace_counts())),
             known(self.list_nodes()),
             known(self.reader.small(None, journal.glances())),
-            known(summaries.rejected.get(self.rejected_summary())),
-            known(summaries.mails.get(self.unsent_mails())),
+            known(summaries.rejected.get(async move { of_rejected.rejected_summary().await })),
+            known(summaries.mails.get(async move { of_mails.unsent_mails().await })),
             async {
                 choice.query().read().ok()?;
                 Some(known(self.list_workspaces(choice.query())).await)

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::config::OVERVIEW_MAX_AGE;
 use crate::http::problem::Problem;
+use crate::journal::joined;
 use crate::message::WorkspaceId;
 use crate::workspace::view::MailView;
 
@@ -21,25 +22,35 @@ pub(in crate::http) struct Summaries {
     pub(super) mails: Remembered<UnsentMails>,
 }
 
-/// One of them, and when it was read.
-pub(super) struct Remembered<T>(Mutex<Option<(Instant, Arc<T>)>>);
+/// One of them. Locked while it is being read.
+pub(super) struct Remembered<T>(Arc<Mutex<Option<LastRead<T>>>>);
+
+/// What was read, and when.
+type LastRead<T> = (Instant, Arc<T>);
 
 impl<T> Default for Remembered<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Arc::default())
     }
 }
 
-impl<T> Remembered<T> {
-    /// What was read within [`OVERVIEW_MAX_AGE`], or what `read` brings now. Who comes meanwhile waits for the same.
-    pub(super) async fn get(&self, read: impl Future<Output = Result<T, Problem>>) -> Result<Arc<T>, Problem> {
-        let mut last = self.0.lock().await;
+impl<T: Send + Sync + 'static> Remembered<T> {
+    /// What was read within [`OVERVIEW_MAX_AGE`], or what `read` brings now. Who comes meanwhile waits for the same. Nobody
+    /// may wait to its end: then it is known to whoever comes next.
+    pub(super) async fn get(
+        &self,
+        read: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<Arc<T>, Problem> {
+        let mut last = Arc::clone(&self.0).lock_owned().await;
         if let Some((_, known)) = last.as_ref().filter(|(at, _)| at.elapsed() < OVERVIEW_MAX_AGE) {
             return Ok(Arc::clone(known));
         }
-        let known = Arc::new(read.await?);
-        *last = Some((Instant::now(), Arc::clone(&known)));
-        Ok(known)
+        joined(tokio::spawn(async move {
+            let known = Arc::new(read.await?);
+            *last = Some((Instant::now(), Arc::clone(&known)));
+            Ok(known)
+        }))
+        .await
     }
 
     /// It is another one now.
@@ -101,4 +112,29 @@ pub(super) struct UnsentMail {
     pub(super) workspace: WorkspaceId,
     pub(super) owner: Option<String>,
     pub(super) mail: MailView,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::config::OVERVIEW_WAIT;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_longer_than_anybody_waits_is_known_to_whoever_comes_next() {
+        let remembered = Remembered::default();
+        let slow = async {
+            // By the paused clock.
+            sleep(OVERVIEW_WAIT + Duration::from_millis(100)).await;
+            Ok(7)
+        };
+        assert!(timeout(OVERVIEW_WAIT, remembered.get(slow)).await.is_err());
+        // It is not read once more.
+        let next = timeout(OVERVIEW_WAIT, remembered.get(pending())).await;
+        assert!(matches!(next, Ok(Ok(known)) if *known == 7));
+    }
 }

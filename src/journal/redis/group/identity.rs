@@ -79,18 +79,23 @@ impl FromStr for LastHanded {
 }
 
 /// What a stream tells of itself.
-pub(super) struct StreamFacts {
+pub(in crate::journal::redis) struct StreamFacts {
     /// The greatest id that it has given.
     pub(super) last_generated: EntryId,
     /// The greatest id that was deleted in it.
-    max_deleted: EntryId,
+    pub(in crate::journal::redis) max_deleted: EntryId,
 }
 
 impl StreamFacts {
     pub(super) async fn ask(connection: &mut ReadConnection, source: &str) -> Result<Self, RedisError> {
         let mut info = redis::cmd("XINFO");
         info.arg("STREAM").arg(source);
-        let told = reply::list(connection.call(&info, STORE_TIMEOUT).await?)?;
+        Self::read(connection.call(&info, STORE_TIMEOUT).await?)
+    }
+
+    /// The answer to XINFO STREAM.
+    pub(in crate::journal::redis) fn read(answer: Value) -> Result<Self, RedisError> {
+        let told = reply::list(answer)?;
         let id = |name: &str| {
             let at = told.iter().position(|fact| matches!(fact, Value::BulkString(text) if text == name.as_bytes()));
             reply::id(at.and_then(|at| told.get(at + 1)).cloned().unwrap_or(Value::Nil))

@@ -13,6 +13,7 @@ use super::unconfirmed::UnconfirmedEntries;
 use crate::config::{HAND_OVER_BATCH_MAX, STORE_TIMEOUT};
 use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_BYTES_RETAINED, REJECTED_RETAINED};
 use crate::journal::redis::error::{is_away, unexpected};
+use crate::journal::redis::group::identity::StreamFacts;
 use crate::journal::redis::inner::RedisInner;
 use crate::journal::redis::read_connection::ReadConnection;
 use crate::journal::redis::reply;
@@ -240,14 +241,8 @@ async fn has_had(own: &mut ReadConnection, source: &str, id: &str) -> Result<boo
     if !reply::list(answers.next().unwrap_or(Ok(Value::Nil))?)?.is_empty() {
         return Ok(true);
     }
-    let mut facts = reply::list(answers.next().unwrap_or(Ok(Value::Nil))?)?.into_iter();
-    while let (Some(name), Some(value)) = (facts.next(), facts.next()) {
-        if reply::text(name)? == "max-deleted-entry-id" {
-            let id = id.parse().map_err(|_| unexpected("not an entry id"))?;
-            return Ok(reply::id(value)? >= id);
-        }
-    }
-    Err(unexpected("a stream that does not tell the greatest id that was deleted in it"))
+    let facts = StreamFacts::read(answers.next().unwrap_or(Ok(Value::Nil))?)?;
+    Ok(facts.max_deleted >= id.parse().map_err(|_| unexpected("not an entry id"))?)
 }
 
 fn tell(shard: u16, rejected: u64, dropped: u64) {
