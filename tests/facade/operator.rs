@@ -337,18 +337,19 @@ async fn a_requeueing_that_ends_early_tells_what_it_moved_before() {
 /// What a form changes may be lost for good.
 #[tokio::test(start_paused = true)]
 async fn a_form_whose_session_the_store_does_not_vouch_for_changes_nothing() {
-    for hangs in [false, true] {
-        let discard = Box::new(|_: u16, _: &[EntryId]| panic!("an ended session may have sent it"));
-        let rejected = vec![set_aside(0, 2, "the message is not JSON")];
-        let journal = Arc::new(FakeJournal { rejected, hangs, discard, ..FakeJournal::default() });
-        let router = facade(Arc::clone(&journal), working());
-        let cookie = session(&router).await;
-        let seal = page(&router, "/", &cookie).await.csrf();
-        journal.away.store(true, Ordering::Relaxed);
-        let form = format!("csrf={seal}&reason=the+message+is+not+JSON");
-        assert_eq!(send(&router, "/operator/rejected/discard", &cookie, &form).await.status, 503);
-        assert_eq!(page(&router, "/", &cookie).await.status, 200, "to look is needed most now");
-    }
+    let discard = Box::new(|_: u16, _: &[EntryId]| panic!("an ended session may have sent it"));
+    let rejected = vec![set_aside(0, 2, "the message is not JSON")];
+    let journal = Arc::new(FakeJournal { rejected, discard, ..FakeJournal::default() });
+    let router = facade(Arc::clone(&journal), working());
+    let cookie = session(&router).await;
+    let seal = page(&router, "/", &cookie).await.csrf();
+    journal.vouches_for_none.store(true, Ordering::Relaxed);
+    let form = format!("csrf={seal}&reason=the+message+is+not+JSON");
+    let reply = send(&router, "/operator/rejected/discard", &cookie, &form).await;
+    assert_eq!(reply.status, 503, "{}", reply.text);
+    assert_eq!(page(&router, "/", &cookie).await.status, 200, "to look is needed most now");
+    let reply = send(&router, END, &cookie, &format!("csrf={seal}")).await;
+    assert_eq!(reply.status, 303, "and whoever signs out changes nothing else");
 }
 
 /// A workspace that errors switched off, and what became of the mail.
