@@ -139,7 +139,7 @@ impl Cli {
 }
 
 /// The variables among `set` that look like ours and that no subcommand knows: mistyped, most often, so that what was meant
-/// to hold does not. Not those that Kubernetes sets for a service of that name.
+/// to hold does not. Not those that Kubernetes sets for services whose names begin so.
 fn unknown_variables(set: impl IntoIterator<Item = OsString>) -> Vec<String> {
     fn note_known(command: &clap::Command, known: &mut HashSet<OsString>) {
         known.extend(command.get_arguments().filter_map(clap::Arg::get_env).map(ToOwned::to_owned));
@@ -149,8 +149,8 @@ fn unknown_variables(set: impl IntoIterator<Item = OsString>) -> Vec<String> {
     note_known(&Cli::command(), &mut known);
     let unknown = set.into_iter().filter(|name| !known.contains(name)).filter_map(|name| name.into_string().ok());
     let is_ours = |name: &String| {
-        let rest = name.strip_prefix("OUTBOUND_");
-        rest.is_some_and(|rest| !["SERVICE_", "PORT"].iter().any(|theirs| rest.starts_with(theirs)))
+        let is_theirs = |part: &&str| name.ends_with(part) || name.contains(&format!("{part}_"));
+        name.starts_with("OUTBOUND_") && !["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| is_theirs(part))
     };
     let mut unknown: Vec<String> = unknown.filter(is_ours).collect();
     unknown.sort_unstable();
@@ -312,7 +312,12 @@ mod tests {
     #[test]
     fn a_mistyped_variable_is_told_and_what_others_set_is_not() {
         let set = ["OUTBOUND_TIMOUT", "OUTBOUND_TIMEOUT", "OUTBOUND_REVOKE", "OUTBOUND_SECRET_KEY", "PATH"];
-        let theirs = ["OUTBOUND_SERVICE_HOST", "OUTBOUND_PORT", "OUTBOUND_PORT_8080_TCP_ADDR"];
+        let theirs = [
+            "OUTBOUND_SERVICE_HOST",
+            "OUTBOUND_PORT",
+            "OUTBOUND_PORT_8080_TCP_ADDR",
+            "OUTBOUND_REDIS_SERVICE_PORT_TCP",
+        ];
         assert_eq!(unknown_variables(set.into_iter().chain(theirs).map(OsString::from)), ["OUTBOUND_TIMOUT"]);
     }
 

@@ -42,7 +42,7 @@ pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFie
 
 // Intake and shard.
 
-/// Entries that a shard holds in memory at most. Enough for a window of 32 for 64 workspaces.
+/// Entries that a shard holds in memory at most. Enough for a window of 32 for 48 workspaces and a quarter for what waits.
 pub const PERMITS: usize = 2_048;
 /// Bytes of entries that a shard holds at most (one entry is always held, however large).
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     // Colours reach a terminal that wants them, and nothing else.
     match cli::run(cli.command, &mut anstream::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if is_collected => {
+        Err(failure) if is_collected && tracing::enabled!(tracing::Level::ERROR) => {
             // A line that is no JSON would be the one that is lost.
             let sentences = failure.sentences();
             let (sentence, causes) = sentences.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));

@@ -70,13 +70,14 @@ impl Room {
     }
 
     /// Whether an attempt that takes `more` may begin for a workspace whose attempts take `own`, beside `busy` workspaces:
-    /// all together get three quarters, and each its part of these once half of them is taken.
+    /// all together get three quarters, and each its part of these once half of them is taken, or a quarter of what is left:
+    /// many that have one each take little of it.
     fn has(&self, more: usize, own: impl FnOnce() -> usize, busy: usize) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let most = limit - limit / 4;
         let taken = self.in_flight.load(Ordering::Relaxed);
         let fits = taken + more <= most;
-        fits && (taken * 2 < most || own() + more <= most / busy.max(1))
+        fits && (taken * 2 < most || own() + more <= (most / busy.max(1)).max((most - taken) / 4))
     }
 }
 
@@ -161,7 +162,7 @@ impl Admission {
         Rc::new(Self { cap, room, timeout, lease_until, unanswered_since, silent_max })
     }
 
-    /// The shard may hold so much.
+    /// The shard may hold so much, where that is not what shards hold without another word.
     pub(super) fn set_room(&self, entries: usize, bytes: usize) {
         self.room.entries.limit.store(entries, Ordering::Relaxed);
         self.room.bytes.limit.store(bytes, Ordering::Relaxed);
@@ -209,7 +210,8 @@ impl Admission {
         Some(InFlight { cap: Arc::clone(&self.cap), room: Arc::clone(&self.room), bytes })
     }
 
-    /// The same for a test, whose caller waits and which takes nothing of the shard's room.
+    /// The same for a test, whose caller waits. It is the only one of its workspace, and its message is none that the shard
+    /// holds.
     pub(super) fn try_start_test(&self, now: Instant) -> Option<InFlight> {
         self.try_start(0, OwnInFlight { entries: 0, bytes: || 0 }, now)
     }

@@ -346,11 +346,10 @@ impl Book {
         self.parked.iter().filter(|(at, slot)| *at >= from && is_due(*slot)).map(|(_, slot)| *slot).collect()
     }
 
-    /// The active workspace whose un-attempted entries, two at least, take the most by `weigh`, and what they take.
-    pub(super) fn with_most_waiting(&self, weigh: impl Fn(ShardPart) -> usize) -> Option<(Slot, ShardPart)> {
+    /// The active workspaces with two un-attempted entries at least, and what these take.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Slot, ShardPart)> {
         let active = self.iter().filter(|(_, account)| account.phase == Phase::Active && account.waiting() > 1);
-        let waiting = active.map(|(slot, account)| (slot, account.waiting_part()));
-        waiting.max_by_key(|(_, waiting)| weigh(*waiting))
+        active.map(|(slot, account)| (slot, account.waiting_part()))
     }
 }
 

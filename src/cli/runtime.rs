@@ -67,7 +67,8 @@ pub(super) fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
 /// The same `count` times.
 pub(super) fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
     let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-    if !is_hangup_ignored() {
+    // Elsewhere it cannot be told whether it was to be ignored.
+    if cfg!(target_os = "linux") && !is_hangup_ignored() {
         kinds.push(SignalKind::hangup());
     }
     let mut caught: Vec<Signal> = kinds

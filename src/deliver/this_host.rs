@@ -16,11 +16,11 @@ const NOBODYS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// Lets `tcp`, a new connection to `host`, through unless it leads back here and the operator has not allowed that address.
 ///
 /// # Errors
-/// A [`Forbidden`].
+/// A [`Forbidden`]; or what the system lacks to tell.
 pub(super) fn check(guard: &Guard, host: &str, tcp: &TcpStream) -> io::Result<()> {
     let peer = tcp.peer_addr()?;
     let local = tcp.local_addr()?.ip();
-    if is_here(local.to_canonical(), peer.ip().to_canonical()) && !guard.allows(peer) {
+    if is_here(local.to_canonical(), peer.ip().to_canonical())? && !guard.allows(peer) {
         return Err(io::Error::other(Forbidden { host: host.to_owned(), why: Barrier::ThisMachine }));
     }
     Ok(())
@@ -28,12 +28,17 @@ pub(super) fn check(guard: &Guard, host: &str, tcp: &TcpStream) -> io::Result<()
 
 /// Whether both ends of a connection are here. The system connects to itself from the same address, but to a further address
 /// of an IPv4 network from its first one.
-fn is_here(local: IpAddr, peer: IpAddr) -> bool {
-    local == peer || (peer.is_ipv4() && is_bindable(peer) && !is_bindable(NOBODYS))
+fn is_here(local: IpAddr, peer: IpAddr) -> io::Result<bool> {
+    Ok(local == peer || (peer.is_ipv4() && is_bindable(peer)? && !is_bindable(NOBODYS)?))
 }
 
-fn is_bindable(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+fn is_bindable(address: IpAddr) -> io::Result<bool> {
+    match UdpSocket::bind((address, 0)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Ok(false),
+        // Without a descriptor nothing can be told; that is no fault of the endpoint.
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +54,7 @@ mod tests {
             ("10.0.0.1", "192.0.2.7", false),
             ("2606:4700::1", "2606:4700::2", false),
         ] {
-            assert_eq!(is_here(local.parse().unwrap(), peer.parse().unwrap()), is, "{local} {peer}");
+            assert_eq!(is_here(local.parse().unwrap(), peer.parse().unwrap()).unwrap(), is, "{local} {peer}");
         }
     }
 }

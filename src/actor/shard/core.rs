@@ -17,6 +17,7 @@ mod failed_reads;
 mod lifecycle;
 mod shown;
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::rc::Rc;
@@ -31,6 +32,7 @@ use self::failed_reads::FailedReads;
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::book::Book;
 use crate::actor::book::account::Phase;
+use crate::actor::book::entries::ShardPart;
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Effect, Seed, Slot, Start, ToWorkspace};
 use crate::actor::rejections::{RejectedNow, Rejections};
@@ -303,13 +305,13 @@ impl ShardCore {
 
     /// Has the workspaces with the most un-attempted entries give some back until there is room to read on.
     fn give_back(&mut self) {
-        while !self.intake.has_room(&self.book)
-            && let Some((slot, waiting)) = self.book.with_most_waiting(|waiting| self.intake.weigh(waiting))
-        {
-            let given = self.book.give_back(slot, self.intake.part(&self.book, waiting));
-            if given.is_empty() {
+        let mut waiting: Vec<(Slot, ShardPart)> = self.book.waiting().collect();
+        waiting.sort_by_key(|(_, waiting)| Reverse(self.intake.weigh(&self.book, *waiting)));
+        for (slot, waiting) in waiting {
+            if self.intake.has_room(&self.book) {
                 break;
             }
+            let given = self.book.give_back(slot, self.intake.part(&self.book, waiting));
             for entry in &given {
                 self.unable.remove(entry);
             }

@@ -201,13 +201,23 @@ impl Intake {
 
     /// Whether one part in [`ROOM_TO_READ_ON`] is free.
     pub(super) fn has_room(&self, book: &Book) -> bool {
-        let of = |limit: usize, held: usize| held + limit.div_ceil(ROOM_TO_READ_ON) <= limit;
-        of(self.limits.permits, book.len()) && of(self.limits.bytes, book.bytes())
+        self.has_entries_left(book) && self.has_bytes_left(book)
     }
 
-    /// How much of the shard that is, by what there is less of.
-    pub(super) fn weigh(&self, part: ShardPart) -> usize {
-        part.bytes.max(part.entries * (self.limits.bytes / self.limits.permits.max(1)))
+    fn has_entries_left(&self, book: &Book) -> bool {
+        book.len() + self.limits.permits.div_ceil(ROOM_TO_READ_ON) <= self.limits.permits
+    }
+
+    fn has_bytes_left(&self, book: &Book) -> bool {
+        book.bytes() + self.limits.bytes.div_ceil(ROOM_TO_READ_ON) <= self.limits.bytes
+    }
+
+    /// How much that is of what the shard lacks, in bytes.
+    pub(super) fn weigh(&self, book: &Book, part: ShardPart) -> usize {
+        let an_entry = self.limits.bytes / self.limits.permits.max(1);
+        let entries = if self.has_entries_left(book) { 0 } else { part.entries * an_entry };
+        let bytes = if self.has_bytes_left(book) { 0 } else { part.bytes };
+        entries.max(bytes)
     }
 
     /// The next forward read, if one may be made now.

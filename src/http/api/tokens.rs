@@ -100,8 +100,13 @@ pub(in crate::http) async fn mint(
     // Noted first: what opens the workspace is always known.
     let grant = TokenGrant { id: id.clone(), subject: subject.clone(), until: expires_at };
     state.submit(&workspace, scope.caller.subject(), Action::MakeToken(grant)).await?;
-    // Read behind that: of all tokens that were ended before, this one is none.
-    let generation = state.reader.snapshot(&workspace).await?.token_generation;
+    // Read behind that: a token that all others were ended before opens the workspace.
+    let stored = state.reader.snapshot(&workspace).await?;
+    if stored.access.has_ended_token(&id) {
+        let detail = "all tokens of the workspace were ended while this one was made; make it again";
+        return Err(Problem::new(ProblemKind::Overloaded, detail));
+    }
+    let generation = stored.token_generation;
     let claims = Claims {
         aud: Audience::Api,
         ws: workspace,

@@ -319,6 +319,8 @@ async fn a_primary_that_hangs_is_left_as_soon_as_another_one_has_its_place() {
     let workspace = workspace_of(0);
     journal.publish(&workspace.id, &message("hello")).await.unwrap();
     let hung = cluster.primary_of("outbound:{0}:owner");
+    // What it alone has would be lost with it.
+    cluster.until_replicated(hung);
     cluster.nodes[hung].pause();
     cluster.take_over(hung);
     let began = Instant::now();

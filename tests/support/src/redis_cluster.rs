@@ -77,6 +77,21 @@ impl RedisCluster {
         others().for_each(|node| forget(lost, node));
     }
 
+    /// Waits until the replica of a primary has all that the primary has now.
+    pub fn until_replicated(&self, primary: usize) {
+        let offset = |node: &RedisServer| {
+            let info: String = node.call(&["INFO", "replication"]);
+            let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+            offset.and_then(|offset| offset.trim().parse::<u64>().ok()).expect("an offset")
+        };
+        let has = offset(&self.nodes[primary]);
+        let began = Instant::now();
+        while offset(&self.nodes[primary + PRIMARIES]) < has {
+            assert!(began.elapsed() < PATIENCE, "the replica lags behind");
+            std::thread::sleep(Duration::from_millis(20)); // Until it has it.
+        }
+    }
+
     /// Lets the replica of a primary that is away take its place, once it has read all that was on its way to it.
     pub fn take_over(&self, primary: usize) {
         let replica = &self.nodes[primary + PRIMARIES];

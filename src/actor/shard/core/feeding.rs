@@ -110,7 +110,9 @@ impl ShardCore {
         if self.book.knows(known, entry.id) {
             return Ok(Taken::Held);
         }
-        if let Some((slot, share)) = known.zip(self.intake.share(&self.book, now)) {
+        // Of one that is parked each entry is passed over, and what it waits for is not counted each time.
+        let open = known.filter(|slot| self.book.get(*slot).is_some_and(|account| !account.is_parked()));
+        if let Some((slot, share)) = open.zip(self.intake.share(&self.book, now)) {
             self.book.limit(slot, share);
         }
         // After a reload it may be parked above the cursor: at an entry that was being attempted.

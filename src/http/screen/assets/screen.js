@@ -20,8 +20,8 @@ function localise(place) {
 
 // Says that something is under way, and sends a form once only.
 function busy(event) {
-  const button = event.submitter;
   const form = event.target;
+  const button = event.submitter;
   if (form.matches(".choice") && main.dataset.live) {
     event.preventDefault();
     choose(form);
@@ -46,10 +46,12 @@ function busy(event) {
     }
   }
   form.dataset.sent = "yes";
-  if (button && button.dataset.busy) {
+  // Enter presses a button that nobody sees.
+  const seen = button && button.matches(".unseen") ? form.querySelector(".primary") : button;
+  if (seen && seen.dataset.busy) {
     // After the browser has taken the form.
     setTimeout(() => {
-      button.textContent = button.dataset.busy;
+      seen.textContent = seen.dataset.busy;
       for (const one of form.querySelectorAll("button")) one.setAttribute("aria-disabled", "true");
     });
   }
@@ -61,11 +63,13 @@ let isReachable = false;
 async function sendOnceReachable(form, button) {
   try {
     const answer = await fetch(location.pathname, { method: "HEAD" });
-    isReachable = answer.status < 500;
+    // A proxy in front says so of what is behind it.
+    isReachable = ![502, 503, 504].includes(answer.status);
   } catch {
     isReachable = false;
   }
-  if (isReachable) form.requestSubmit(button);
+  // The button may have been replaced meanwhile by one that does something else.
+  if (isReachable && button.form === form) form.requestSubmit(button);
   else notify("Nothing was sent: the service cannot be reached now. What you typed is kept; try again in a moment.");
 }
 
