@@ -150,7 +150,7 @@ fn unknown_variables(set: impl IntoIterator<Item = OsString>) -> Vec<String> {
     let unknown = set.into_iter().filter(|name| !known.contains(name)).filter_map(|name| name.into_string().ok());
     let is_ours = |name: &String| {
         let is_theirs = |part: &&str| name.ends_with(part) || name.contains(&format!("{part}_"));
-        name.starts_with("OUTBOUND_") && !["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|part| is_theirs(part))
+        name.starts_with("OUTBOUND_") && !["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(is_theirs)
     };
     let mut unknown: Vec<String> = unknown.filter(is_ours).collect();
     unknown.sort_unstable();
