@@ -13,14 +13,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use outbound::http::PeerAddress;
 use outbound::journal::port::Reading;
+use outbound::workspace::access::{Deed, TokenRecord};
 use outbound::workspace::command::{Action, Answer};
 use outbound::workspace::state::Webhook;
 use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
+use uuid::Uuid;
 
-use crate::kit::{FakeJournal, NOW, Reply, TOKEN, TOKEN_KEY, call, facade, request, working};
+use crate::kit::{FakeJournal, NOW, Reply, TOKEN, TOKEN_KEY, call, facade, facade_with_id, request, working};
 
 const TOKENS: &str = "/v1/workspaces/acme/tokens";
 const URL: &str = r#"{"url":"https://endpoint.example/"}"#;
@@ -250,6 +252,31 @@ async fn a_token_made_behind_the_end_of_all_opens_the_workspace() {
     let made = call(&facade(Arc::new(journal), working()), request("POST", TOKENS, "")).await;
     assert_eq!(made.status, 201, "{}", made.text);
     assert_eq!(call_with(&at(4), made.json()["token"].as_str().unwrap(), ITS_OWN[0]).await.status, 200);
+}
+
+/// The other way round: it is among those that were ended.
+#[tokio::test]
+async fn a_token_that_all_others_were_ended_with_is_not_handed_out() {
+    let by = "admin".to_owned();
+    let record = TokenRecord {
+        id: Uuid::max().simple().to_string(),
+        subject: by.clone(),
+        at: NOW,
+        by: by.clone(),
+        expires_at: NOW,
+        ended: Some(Deed { at: NOW, by }),
+    };
+    let mut state = State { token_generation: 4, ..State::default() };
+    state.access.tokens.push(record);
+    let done = journal(3);
+    let journal = FakeJournal {
+        submit: Box::new(move || (done.submit)()),
+        read: Box::new(move || Ok(Reading { state: state.clone(), attempts: Vec::new() })),
+        ..FakeJournal::default()
+    };
+    let refused = call(&facade_with_id(Arc::new(journal), Uuid::max), request("POST", TOKENS, "")).await;
+    assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (503, "overloaded"));
+    assert!(refused.text.contains("were ended while this one was made; make it again"), "{}", refused.text);
 }
 
 #[tokio::test]

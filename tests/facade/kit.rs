@@ -334,6 +334,12 @@ pub(crate) fn facade_with_mail(journal: Arc<FakeJournal>, test_mail: SendTestMai
     router(Facade { test_mail: Some(test_mail), ..parts })
 }
 
+/// A facade whose every new id is this one.
+pub(crate) fn facade_with_id(journal: Arc<FakeJournal>, fresh_id: fn() -> Uuid) -> Router {
+    let parts = parts(journal, working(), PublicOrigin::Loopback);
+    router(Facade { fresh_id, ..parts })
+}
+
 fn parts(journal: Arc<FakeJournal>, readiness: Readiness, origin: PublicOrigin) -> Facade {
     Facade {
         journal,
