@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{HELD_BYTES_MAX, PERMITS, STORE_SILENT_MAX};
+use crate::config::STORE_SILENT_MAX;
 
 /// Attempts in flight on this node, over all shards and threads.
 #[derive(Debug)]
@@ -50,32 +50,42 @@ impl NodeCap {
 
 /// The entries and the bytes that a shard may hold, and what of them its attempts in flight have. Those cannot be given back
 /// to the stream, so they must leave room for what comes next ([design, window](crate::docs::design#window)).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ShardRoom {
     entries: Room,
     bytes: Room,
     /// Workspaces that have entries waiting or in flight.
-    busy: AtomicUsize,
+    busy: Cell<usize>,
 }
 
 #[derive(Debug)]
 struct Room {
-    limit: AtomicUsize,
-    in_flight: AtomicUsize,
+    limit: Cell<usize>,
+    in_flight: Cell<usize>,
+}
+
+impl Default for Room {
+    /// Without a limit.
+    fn default() -> Self {
+        Self { limit: Cell::new(usize::MAX), in_flight: Cell::default() }
+    }
 }
 
 impl Room {
-    fn new(limit: usize) -> Self {
-        Self { limit: limit.into(), in_flight: AtomicUsize::new(0) }
+    fn take(&self, n: usize) {
+        self.in_flight.update(|taken| taken + n);
+    }
+
+    fn free(&self, n: usize) {
+        self.in_flight.update(|taken| taken - n);
     }
 
     /// Whether an attempt that takes `more` may begin for a workspace whose attempts take `own`, beside `busy` workspaces:
     /// all together get three quarters, and each its part of these once half of them is taken, or a quarter of what is left:
     /// many that have one each take little of it.
     fn has(&self, more: usize, own: impl FnOnce() -> usize, busy: usize) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
+        let (limit, taken) = (self.limit.get(), self.in_flight.get());
         let most = limit - limit / 4;
-        let taken = self.in_flight.load(Ordering::Relaxed);
         let fits = taken + more <= most;
         fits && (taken * 2 < most || own() + more <= (most / busy.max(1)).max((most - taken) / 4))
     }
@@ -94,7 +104,7 @@ impl ShardRoom {
     /// Whether an attempt of `bytes` may begin beside its workspace's `own`. The first one always may: a workspace that
     /// only waits for others would be delayed by them.
     fn has(&self, bytes: usize, own: OwnInFlight<impl FnOnce() -> usize>) -> bool {
-        let busy = self.busy.load(Ordering::Relaxed);
+        let busy = self.busy.get();
         own.entries == 0 || (self.entries.has(1, || own.entries, busy) && self.bytes.has(bytes, own.bytes, busy))
     }
 }
@@ -103,15 +113,15 @@ impl ShardRoom {
 #[derive(Debug)]
 pub(super) struct InFlight {
     cap: Arc<NodeCap>,
-    room: Arc<ShardRoom>,
+    room: Rc<ShardRoom>,
     bytes: usize,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.cap.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.room.entries.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.room.bytes.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.room.entries.free(1);
+        self.room.bytes.free(self.bytes);
     }
 }
 
@@ -119,18 +129,23 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct Busy {
     cap: Arc<NodeCap>,
-    room: Arc<ShardRoom>,
+    room: Rc<ShardRoom>,
     on: Cell<bool>,
 }
 
 impl Busy {
     pub(super) fn set(&self, on: bool) {
-        let counts = [&self.cap.busy, &self.room.busy];
         match (self.on.replace(on), on) {
-            (false, true) => counts.map(|busy| busy.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => counts.map(|busy| busy.fetch_sub(1, Ordering::Relaxed)),
-            (false, false) | (true, true) => return,
-        };
+            (false, true) => {
+                self.cap.busy.fetch_add(1, Ordering::Relaxed);
+                self.room.busy.update(|busy| busy + 1);
+            }
+            (true, false) => {
+                self.cap.busy.fetch_sub(1, Ordering::Relaxed);
+                self.room.busy.update(|busy| busy - 1);
+            }
+            (false, false) | (true, true) => {}
+        }
     }
 }
 
@@ -144,7 +159,7 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub(super) struct Admission {
     cap: Arc<NodeCap>,
-    room: Arc<ShardRoom>,
+    room: Rc<ShardRoom>,
     /// An attempt's deadline.
     timeout: Duration,
     lease_until: Cell<Option<Instant>>,
@@ -157,15 +172,13 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(cap: Arc<NodeCap>, timeout: Duration) -> Rc<Self> {
         let (lease_until, unanswered_since, silent_max) = (Cell::default(), Cell::default(), STORE_SILENT_MAX.into());
-        let (entries, bytes) = (Room::new(PERMITS), Room::new(HELD_BYTES_MAX));
-        let room = Arc::new(ShardRoom { entries, bytes, busy: AtomicUsize::new(0) });
-        Rc::new(Self { cap, room, timeout, lease_until, unanswered_since, silent_max })
+        Rc::new(Self { cap, room: Rc::default(), timeout, lease_until, unanswered_since, silent_max })
     }
 
-    /// The shard may hold so much, where that is not what shards hold without another word.
+    /// The shard may hold so much.
     pub(super) fn set_room(&self, entries: usize, bytes: usize) {
-        self.room.entries.limit.store(entries, Ordering::Relaxed);
-        self.room.bytes.limit.store(bytes, Ordering::Relaxed);
+        self.room.entries.limit.set(entries);
+        self.room.bytes.limit.set(bytes);
     }
 
     /// A commit may be unanswered for so long.
@@ -205,9 +218,9 @@ impl Admission {
         if !self.is_open(now) || !self.room.has(bytes, own) || !self.cap.try_take(entries) {
             return None;
         }
-        self.room.entries.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.room.bytes.in_flight.fetch_add(bytes, Ordering::Relaxed);
-        Some(InFlight { cap: Arc::clone(&self.cap), room: Arc::clone(&self.room), bytes })
+        self.room.entries.take(1);
+        self.room.bytes.take(bytes);
+        Some(InFlight { cap: Arc::clone(&self.cap), room: Rc::clone(&self.room), bytes })
     }
 
     /// The same for a test, whose caller waits. It is the only one of its workspace, and its message is none that the shard
@@ -217,7 +230,7 @@ impl Admission {
     }
 
     pub(super) fn busy(&self) -> Busy {
-        Busy { cap: Arc::clone(&self.cap), room: Arc::clone(&self.room), on: Cell::new(false) }
+        Busy { cap: Arc::clone(&self.cap), room: Rc::clone(&self.room), on: Cell::new(false) }
     }
 }
 
@@ -260,8 +273,7 @@ mod tests {
             let places = started(&admission, workspaces, bytes, 32, now);
             let counts: Vec<usize> = places.iter().map(Vec::len).collect();
             drop(places);
-            let left =
-                [&admission.room.entries, &admission.room.bytes].map(|room| room.in_flight.load(Ordering::Relaxed));
+            let left = [&admission.room.entries, &admission.room.bytes].map(|room| room.in_flight.get());
             assert_eq!(left, [0, 0], "all is free again");
             counts
         };

@@ -102,10 +102,7 @@ impl Account {
 
     /// What these take of the shard.
     pub(in crate::actor) fn waiting_part(&self) -> ShardPart {
-        self.entries().map_or(ShardPart { entries: 0, bytes: 0 }, |entries| ShardPart {
-            entries: entries.waiting(),
-            bytes: entries.waiting_bytes(),
-        })
+        self.entries().map(HeldEntries::waiting_part).unwrap_or_default()
     }
 
     /// Whether it has entries at any stage.

@@ -47,7 +47,7 @@ pub(in crate::actor) struct HeldEntries {
 }
 
 /// A part of what a shard may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::actor) struct ShardPart {
     pub(in crate::actor) entries: usize,
     pub(in crate::actor) bytes: usize,
@@ -309,9 +309,9 @@ impl HeldEntries {
         self.queues.waiting()
     }
 
-    /// What they take of the shard's bytes.
-    pub(in crate::actor) fn waiting_bytes(&self) -> usize {
-        self.queues.all_waiting().map(|held| held.bytes).sum()
+    /// What they take of the shard.
+    pub(in crate::actor) fn waiting_part(&self) -> ShardPart {
+        ShardPart { entries: self.waiting(), bytes: self.queues.all_waiting().map(|held| held.bytes).sum() }
     }
 
     /// The messages that wait, by id.

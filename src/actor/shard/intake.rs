@@ -186,7 +186,7 @@ impl Intake {
     /// What un-attempted entries of a workspace may take while permits are scarce; else its allowance bounds them.
     pub(super) fn share(&self, book: &Book, now: Instant) -> Option<ShardPart> {
         self.scarce_until.filter(|until| now < *until)?;
-        let part = self.part(book, ShardPart { entries: 0, bytes: 0 });
+        let part = self.part(book, ShardPart::default());
         Some(ShardPart { entries: part.entries.max(self.limits.share_min), ..part })
     }
 

@@ -202,17 +202,15 @@ impl ShardCore {
         let slot = workspace_of(entry).ok().and_then(|workspace| self.book.find(workspace));
         let Some(slot) = slot else { return };
         let Some(open) = due.get_mut(&slot) else { return };
-        let Some(account) = self.book.get(slot) else { return };
-        let passed = account.resume_from.is_none_or(|from| entry.id < from);
-        if !*open || passed || self.book.knows(Some(slot), entry.id) {
+        let passed = |account: &Account| account.resume_from.is_none_or(|from| entry.id < from);
+        if !*open || self.book.get(slot).is_none_or(passed) || self.book.knows(Some(slot), entry.id) {
             return;
         }
-        let share = self.intake.share(&self.book, now);
-        if share.is_some_and(|share| account.waiting_part().reaches(share)) || !account.has_allowance() {
+        if let Some(share) = self.intake.share(&self.book, now) {
+            self.book.limit(slot, share);
+        }
+        if !self.book.get(slot).is_some_and(Account::has_allowance) {
             *open = false;
-            if let Some(share) = share {
-                self.book.limit(slot, share);
-            }
             return self.book.resume_at(slot, Some(entry.id));
         }
         match read_item(entry, &self.identity) {
