@@ -20,8 +20,8 @@ function localise(place) {
 
 // Says that something is under way, and sends a form once only.
 function busy(event) {
-  const form = event.target;
   const button = event.submitter;
+  const form = event.target;
   if (form.matches(".choice") && main.dataset.live) {
     event.preventDefault();
     choose(form);
@@ -69,7 +69,7 @@ async function sendOnceReachable(form, button) {
     isReachable = false;
   }
   // The button may have been replaced meanwhile by one that does something else.
-  if (isReachable && button.form === form) form.requestSubmit(button);
+  if (isReachable && (!button || button.form === form)) form.requestSubmit(button);
   else notify("Nothing was sent: the service cannot be reached now. What you typed is kept; try again in a moment.");
 }
 
