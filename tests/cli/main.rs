@@ -6,6 +6,7 @@ mod attempts;
 mod mistakes;
 mod private;
 mod program;
+mod publish;
 mod rejected;
 mod token;
 mod unreached;
